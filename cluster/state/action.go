@@ -1,0 +1,278 @@
+package state
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// State is what a container was last known to be: one of Docker's words or one of Kiosc's.
+type State string
+
+const (
+	Initial    State = "initial"    // no Docker container was made yet
+	Pulling    State = "pulling"    // the image is fetched or the Docker container made
+	Created    State = "created"    // made, not started
+	Running    State = "running"    //
+	Restarting State = "restarting" // Docker restarts it
+	Paused     State = "paused"     //
+	Exited     State = "exited"     // its process has ended
+	Dead       State = "dead"       // Docker could not remove it
+	Failed     State = "failed"     // the last action failed; the log says why
+	Deleting   State = "deleting"   // the Docker container is being removed
+	Deleted    State = "deleted"    // the Docker container is removed
+)
+
+// States lists every state.
+var States = []State{Initial, Pulling, Created, Running, Restarting, Paused, Exited, Dead, Failed, Deleting, Deleted}
+
+// Action is what a user wants of a container.
+type Action string
+
+const (
+	Start   Action = "start"
+	Stop    Action = "stop"
+	Pause   Action = "pause"
+	Unpause Action = "unpause"
+	Restart Action = "restart"
+	Delete  Action = "delete"
+)
+
+// actions is the table of which action is allowed in which state, and how it is shown while it is under way. Delete is
+// allowed in every state.
+var actions = map[Action]struct {
+	from    []State
+	ongoing string
+}{
+	Start:   {[]State{Initial, Created, Exited, Dead, Failed, Deleted}, "starting"},
+	Stop:    {[]State{Running, Paused, Restarting}, "stopping"},
+	Pause:   {[]State{Running}, "pausing"},
+	Unpause: {[]State{Paused}, "unpausing"},
+	Restart: {[]State{Running, Restarting, Paused, Exited, Failed}, "restarting"},
+	Delete:  {States, "deleting"},
+}
+
+// Known tells whether a is an action at all.
+func (a Action) Known() bool { _, ok := actions[a]; return ok }
+
+// Allowed tells whether a may be asked for now. While an action is under way only stop and delete may, because a
+// person must be able to end a pull that takes too long.
+func (c *Container) Allowed(a Action) bool {
+	if c.Pending() {
+		return a == Delete || a == Stop && c.Action != Stop && c.Action != Delete
+	}
+	return slices.Contains(actions[a].from, c.State)
+}
+
+// Pending tells whether the last action is still to be carried out.
+func (c *Container) Pending() bool { return c.Generation > c.DoneGeneration }
+
+// Shown is the state for people: while an action is under way it says so, else it is State. It is never stored.
+func (c *Container) Shown() string {
+	if c.Pending() && c.State != Pulling {
+		return actions[c.Action].ongoing
+	}
+	return string(c.State)
+}
+
+// MaxPending bounds how many actions may wait for a Docker host in the whole cluster.
+const MaxPending = 256
+
+// ActionRequested makes an action the container's next goal. Applied, it returns the Container.
+type ActionRequested struct {
+	Container string
+	Action    Action
+	User      string // user name, for the log
+	Via       string // appended to the log line, such as "[API]"; may be empty
+	Time      time.Time
+}
+
+func (c *ActionRequested) apply(tx *Tx) (any, error) {
+	cont, ok, err := tx.Container(c.Container)
+	if err != nil || !ok {
+		return nil, orNotFound(err, "There is no such container.")
+	}
+	if !c.Action.Known() {
+		return nil, Errorf(Invalid, "There is no such action.")
+	}
+	if c.Action == Delete && cont.Action == Delete && cont.Pending() {
+		return cont, nil // being deleted already: asking twice is no error
+	}
+	if !cont.Allowed(c.Action) {
+		return nil, Errorf(Conflict, "Action "+string(c.Action)+" not allowed in state "+cont.Shown())
+	}
+	if c.Action == Delete && cont.Node == "" {
+		return cont, cont.remove(tx) // no Docker host ever had it
+	}
+	if !cont.Pending() && tx.pendingCount() >= MaxPending {
+		return nil, Errorf(TooMany, "Too many actions are waiting for a Docker host. Try again in a minute.")
+	}
+	cont.Generation++
+	cont.Action, cont.ActionUser, cont.ActionAt = c.Action, c.User, c.Time
+	if err := tx.putRaw(bucketPending, []byte(cont.ID), []byte{}); err != nil {
+		return nil, err
+	}
+	text := strings.ToUpper(string(c.Action[:1])) + string(c.Action[1:])
+	if c.Via != "" {
+		text += " " + c.Via
+	}
+	err = tx.log(cont.ID, LogEntry{Time: c.Time, Level: Info, User: c.User, Process: ProcessAction, Text: text})
+	if err != nil {
+		return nil, err
+	}
+	tx.touch(TopicPending)
+	return cont, cont.save(tx)
+}
+
+func (tx *Tx) pendingCount() (n int) {
+	c := tx.btx.Bucket(bucketPending).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		n++
+	}
+	return n
+}
+
+// Pending returns the containers whose action is still to be carried out, at most MaxPending.
+func (tx *Tx) Pending() (pending []Container, err error) {
+	c := tx.btx.Bucket(bucketPending).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		cont, ok, err := tx.Container(string(k))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			pending = append(pending, cont)
+		}
+	}
+	return pending, nil
+}
+
+// ContainerPlaced says which node has the container from here on. It is only valid for the container's current
+// generation, so that a decision which an action has overtaken changes nothing.
+type ContainerPlaced struct {
+	Container  string
+	Generation uint64
+	Node       string
+}
+
+func (c *ContainerPlaced) apply(tx *Tx) (any, error) {
+	cont, ok, err := tx.Container(c.Container)
+	if err != nil || !ok || cont.Generation != c.Generation {
+		return nil, err
+	}
+	cont.Node = c.Node
+	tx.touch(TopicPending)
+	return nil, cont.save(tx)
+}
+
+// ContainerReported is what a node says of a container: how far an action is (Generation set), or what became of the
+// Docker container by itself (Generation 0).
+type ContainerReported struct {
+	Container  string
+	Node       string
+	Generation uint64
+	// Seq grows with each report of a node; a report at or below the last one is passed over.
+	Seq  uint64
+	Done bool
+	// State is the new state; "" in a report without generation means that the Docker container is gone.
+	State     State
+	DockerID  string
+	ImageID   string
+	IP        string
+	HostPort  int
+	ExitCode  int
+	StartedAt time.Time
+	Time      time.Time
+	Lines     []LogEntry
+}
+
+// earlyExit is how soon after its start an ended process counts as a failed start.
+const earlyExit = 10 * time.Second
+
+func (c *ContainerReported) apply(tx *Tx) (any, error) {
+	cont, ok, err := tx.Container(c.Container)
+	if err != nil || !ok || cont.Node != c.Node {
+		return nil, err
+	}
+	if c.Generation == 0 {
+		return nil, c.applyObserved(tx, &cont)
+	}
+	if c.Generation != cont.Generation || !cont.Pending() || c.Seq <= cont.ReportSeq {
+		return nil, nil // an action of a user, or a later report, has overtaken it
+	}
+	if c.Done && cont.Action == Delete && c.State == Deleted {
+		return nil, cont.remove(tx)
+	}
+	cont.ReportSeq = c.Seq
+	cont.observe(c, c.State)
+	for i := range c.Lines {
+		c.Lines[i].User = cont.ActionUser
+	}
+	if err := tx.log(cont.ID, c.Lines...); err != nil {
+		return nil, err
+	}
+	if c.Done {
+		cont.DoneGeneration = c.Generation
+		if err := tx.delete(bucketPending, []byte(cont.ID)); err != nil {
+			return nil, err
+		}
+		tx.touch(TopicPending)
+	}
+	return nil, cont.save(tx)
+}
+
+// applyObserved takes over what became of the Docker container by itself. While an action is under way its own reports
+// tell, so an observation is passed over then.
+func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
+	if cont.Pending() || cont.DockerID == "" || c.DockerID != cont.DockerID {
+		return nil
+	}
+	next := c.State
+	line := LogEntry{Time: c.Time, Level: Warning, Process: ProcessTask}
+	switch {
+	case next == "":
+		if cont.State == Failed {
+			return nil
+		}
+		next, line.Level = Failed, Severe
+		line.Text = "The Docker container " + short(cont.DockerID) + " is gone from its Docker host."
+	case next == Exited && (cont.State == Exited || cont.State == Failed):
+		return nil
+	case next == Exited && c.Time.Sub(c.StartedAt) < earlyExit:
+		next, line.Level = Failed, Severe
+		line.Text = "The process in the container ended with exit code " + itoa(c.ExitCode) + " right after its start."
+	case next == Exited:
+		line.Text = "The process in the container ended with exit code " + itoa(c.ExitCode) + "."
+	case next == cont.State && c.IP == cont.IP && c.HostPort == cont.HostPort:
+		return nil
+	}
+	cont.observe(c, next)
+	if line.Text != "" {
+		if err := tx.log(cont.ID, line); err != nil {
+			return err
+		}
+	}
+	return cont.save(tx)
+}
+
+// observe takes over the fields that a report tells of the Docker container.
+func (c *Container) observe(r *ContainerReported, next State) {
+	if c.State != next {
+		c.StatusAt = r.Time
+	}
+	c.State, c.DockerID, c.IP, c.HostPort, c.ExitCode = next, r.DockerID, r.IP, r.HostPort, r.ExitCode
+	if r.State == "" {
+		c.DockerID = ""
+	}
+	if r.ImageID != "" {
+		c.ImageID = r.ImageID
+	}
+}
+
+// short is a Docker id as Docker shows it.
+func short(dockerID string) string {
+	if len(dockerID) > 12 {
+		return dockerID[:12]
+	}
+	return dockerID
+}

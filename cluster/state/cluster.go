@@ -1,0 +1,58 @@
+package state
+
+import "time"
+
+// Cluster is what the whole cluster agrees on from its first start.
+type Cluster struct {
+	ID        string
+	CreatedAt time.Time
+	// CACertificate is the cluster's certificate authority in DER; SealedCAKey its private key, sealed with the
+	// cluster key, which is never in the state.
+	CACertificate []byte
+	SealedCAKey   []byte
+}
+
+// ClusterInitialized is the first command of a cluster.
+type ClusterInitialized struct {
+	Cluster Cluster
+}
+
+func (c *ClusterInitialized) apply(tx *Tx) (any, error) {
+	if _, ok, err := get[Cluster](tx, bucketMeta, metaCluster); err != nil || ok {
+		return nil, orConflict(err, "This cluster has been initialized before.")
+	}
+	return nil, tx.put(bucketMeta, metaCluster, c.Cluster)
+}
+
+// Cluster returns the cluster's record; ok is false before the first start is complete.
+func (tx *Tx) Cluster() (c Cluster, ok bool, err error) {
+	return get[Cluster](tx, bucketMeta, metaCluster)
+}
+
+// JoinTokenSet replaces the secret that lets nodes of one role join.
+type JoinTokenSet struct {
+	Role string // manager or agent
+	Hash []byte
+	// IfNone leaves an existing token alone.
+	IfNone bool
+}
+
+func (c *JoinTokenSet) apply(tx *Tx) (any, error) {
+	if c.IfNone && tx.btx.Bucket(bucketJoinTokens).Get([]byte(c.Role)) != nil {
+		return nil, Errorf(Conflict, "There is a join token for this role already.")
+	}
+	return nil, tx.putRaw(bucketJoinTokens, []byte(c.Role), c.Hash)
+}
+
+// JoinTokenHash returns the hash of the secret for a role, nil where none was made.
+func (tx *Tx) JoinTokenHash(role string) []byte {
+	return append([]byte(nil), tx.btx.Bucket(bucketJoinTokens).Get([]byte(role))...)
+}
+
+// orConflict returns err, or where it is nil a Conflict with this message.
+func orConflict(err error, message string) error {
+	if err != nil {
+		return err
+	}
+	return Errorf(Conflict, message)
+}

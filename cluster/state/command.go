@@ -1,0 +1,194 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// A Command is one intent to change the state. Everything that could differ between nodes (time, ids, random values)
+// is made before the command is proposed and lies in its fields.
+//
+// apply reads the clock never and Docker never. It returns an *Error where a rule forbids the change, and then nothing
+// of the command remains in the state.
+type Command interface {
+	apply(tx *Tx) (any, error)
+}
+
+// Kind is a command's number in the Raft log. Numbers are never reused.
+type Kind byte
+
+// kinds is the table of all commands. Each has one number for ever.
+var kinds = map[Kind]func() Command{
+	1:  func() Command { return &ClusterInitialized{} },
+	2:  func() Command { return &JoinTokenSet{} },
+	10: func() Command { return &UserCreated{} },
+	11: func() Command { return &SessionOpened{} },
+	12: func() Command { return &SessionClosed{} },
+	13: func() Command { return &TokenCreated{} },
+	14: func() Command { return &TokenDeleted{} },
+	20: func() Command { return &ProjectCreated{} },
+	30: func() Command { return &ContainerCreated{} },
+	31: func() Command { return &ActionRequested{} },
+	32: func() Command { return &ContainerPlaced{} },
+	33: func() Command { return &ContainerReported{} },
+	40: func() Command { return &NodeRegistered{} },
+	50: func() Command { return &LogAppended{} },
+}
+
+// commandFormat is the first byte of every encoded command.
+const commandFormat = 1
+
+// flagSkippable marks a command that a node which doesn't know its kind may pass over. Any other unknown kind stops
+// the node, because going on would let its state diverge.
+const flagSkippable = 1
+
+// ErrUnknownCommand says that the log holds a command which this kiosc doesn't know and must not pass over.
+var ErrUnknownCommand = errors.New("the log holds a command that this kiosc does not know; use a newer kiosc")
+
+// Encode gives a command's bytes for the Raft log: format, kind, flags, then CBOR.
+func Encode(c Command) ([]byte, error) {
+	kind, ok := kindOf(c)
+	if !ok {
+		return nil, fmt.Errorf("command %T is not in the table", c)
+	}
+	body, err := encMode.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %T: %w", c, err)
+	}
+	return append([]byte{commandFormat, byte(kind), 0}, body...), nil
+}
+
+func kindOf(c Command) (Kind, bool) {
+	want := fmt.Sprintf("%T", c)
+	k, ok := kindByType[want]
+	return k, ok
+}
+
+var kindByType = func() map[string]Kind {
+	m := make(map[string]Kind, len(kinds))
+	for k, make := range kinds {
+		m[fmt.Sprintf("%T", make())] = k
+	}
+	return m
+}()
+
+// Decode is the reverse of Encode. It returns nil for a command that may be passed over.
+func Decode(raw []byte) (Command, error) {
+	if len(raw) < 3 {
+		return nil, fmt.Errorf("a command of %d bytes", len(raw))
+	}
+	make, ok := kinds[Kind(raw[1])]
+	if raw[0] != commandFormat || !ok {
+		if raw[0] == commandFormat && raw[2]&flagSkippable != 0 {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("%w (format %d, kind %d)", ErrUnknownCommand, raw[0], raw[1])
+	}
+	c := make()
+	if err := decMode.Unmarshal(raw[3:], c); err != nil {
+		return nil, fmt.Errorf("decoding %T: %w", c, err)
+	}
+	return c, nil
+}
+
+// Entry is one command with its place in the Raft log.
+type Entry struct {
+	Index   uint64
+	Command Command
+}
+
+// Result is what became of one command.
+type Result struct {
+	// Value is what the command returns, such as the changed object.
+	Value any
+	// Err is an *Error where a rule forbade the command.
+	Err error
+}
+
+// Apply applies a batch in one transaction, in order, and returns one result each. Entries at or below AppliedIndex
+// are passed over. A returned error means that the state file can't be written or is damaged: the node must stop.
+func (s *Store) Apply(batch []Entry) ([]Result, error) {
+	results, touched, err := s.applyAll(batch)
+	if errors.Is(err, errRedo) {
+		// A command was refused after it had begun to write. Each is applied by itself, so that only that one is
+		// rolled back; the outcome is the same on every node.
+		results, touched = nil, nil
+		for i := range batch {
+			one, t, err := s.applyAll(batch[i : i+1])
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, one...)
+			for topic := range t {
+				if touched == nil {
+					touched = make(map[string]struct{})
+				}
+				touched[topic] = struct{}{}
+			}
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	s.watches.notify(touched)
+	return results, nil
+}
+
+// errRedo asks for a batch to be applied one by one.
+var errRedo = errors.New("a command was refused half-way")
+
+func (s *Store) applyAll(batch []Entry) ([]Result, map[string]struct{}, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var results []Result
+	var touched map[string]struct{}
+	last := s.AppliedIndex()
+	err := s.db.Update(func(btx *bolt.Tx) error {
+		tx := &Tx{btx: btx}
+		for _, entry := range batch {
+			result, err := applyOne(tx, entry, last)
+			if err != nil {
+				return err
+			}
+			if result.Err != nil && tx.dirty && len(batch) > 1 {
+				return errRedo
+			}
+			if result.Err != nil && tx.dirty {
+				results = []Result{result}
+				return errRefused
+			}
+			results = append(results, result)
+			last = max(last, entry.Index)
+		}
+		touched = tx.touched
+		return btx.Bucket(bucketMeta).Put(metaIndex, be64(last))
+	})
+	if errors.Is(err, errRefused) {
+		// Only the index moves on.
+		last, touched = max(last, batch[0].Index), nil
+		err = s.db.Update(func(btx *bolt.Tx) error { return btx.Bucket(bucketMeta).Put(metaIndex, be64(last)) })
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	s.setIndex(last)
+	return results, touched, nil
+}
+
+// errRefused rolls back a single refused command.
+var errRefused = errors.New("the command was refused")
+
+// applyOne returns an error only where the node can't go on.
+func applyOne(tx *Tx, entry Entry, last uint64) (Result, error) {
+	if entry.Command == nil || entry.Index <= last {
+		return Result{}, nil
+	}
+	tx.dirty = false
+	value, err := entry.Command.apply(tx)
+	var refused *Error
+	if err != nil && !errors.As(err, &refused) {
+		return Result{}, fmt.Errorf("applying %T at index %d: %w", entry.Command, entry.Index, err)
+	}
+	return Result{Value: value, Err: err}, nil
+}

@@ -1,0 +1,255 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/kballard/go-shellquote"
+)
+
+// Masked stands for a secret value wherever one would be shown.
+const Masked = "<masked>"
+
+// Limits of a container's fields, in bytes unless said otherwise.
+const (
+	MaxTitle       = 512
+	MaxDescription = 64 << 10
+	MaxRepository  = 512
+	MaxTag         = 128
+	MaxPath        = 512
+	MaxEnvironment = 128 << 10
+	MaxCommand     = 32 << 10
+	MaxTimeout     = 3600 // seconds
+	MaxRetries     = 100
+)
+
+// Container is one app of a project: what people entered, what they want of it, and what it was last known to be.
+type Container struct {
+	ID          string
+	Project     string
+	Title       string // unique in the project
+	Description string
+	Repository  string // image name, with the registry where it isn't Docker Hub
+	Tag         string
+	Port        int    // the web server's port in the container
+	Path        string // added to the proxy's address when the app is opened
+	// HeartbeatURL is kept for the clients that set it.
+	HeartbeatURL string
+	Timeout      int // seconds, for each Docker call but the pull
+	// Environment is a JSON object, nil for none. Values of SecretKeys read Masked in it; Secrets has the sealed JSON
+	// values.
+	Environment    []byte
+	SecretKeys     []string
+	Secrets        map[string][]byte
+	Command        string // split as a shell would; empty for the image's own
+	MaxRetries     int
+	InactivityDays int
+	CreatedAt      time.Time
+	ModifiedAt     time.Time
+
+	// What should be. Generation grows with every action.
+	Generation uint64
+	Action     Action
+	ActionUser string // user name
+	ActionAt   time.Time
+	Node       string // where it is placed; empty before the first start
+
+	// What was last reported by the node.
+	DoneGeneration uint64 // the last generation that was carried out or failed
+	ReportSeq      uint64
+	State          State
+	StatusAt       time.Time // when State last changed; zero before the first report
+	DockerID       string
+	ImageID        string
+	IP             string
+	HostPort       int
+	ExitCode       int
+}
+
+// Image is the full image reference.
+func (c *Container) Image() string {
+	if c.Tag == "" {
+		return c.Repository
+	}
+	return c.Repository + ":" + c.Tag
+}
+
+// Validate checks the rules that hold for every container.
+func (c *Container) Validate() error {
+	f := fieldErrors{}
+	requireText(f, "title", c.Title, MaxTitle)
+	checkText(f, "description", c.Description, MaxDescription)
+	requireText(f, "repository", c.Repository, MaxRepository)
+	checkText(f, "tag", c.Tag, MaxTag)
+	checkText(f, "container_path", c.Path, MaxPath)
+	checkText(f, "heartbeat_url", c.HeartbeatURL, MaxPath)
+	checkText(f, "command", c.Command, MaxCommand)
+	checkNumber(f, "container_port", c.Port, 1, 65535)
+	checkNumber(f, "timeout", c.Timeout, 1, MaxTimeout)
+	checkNumber(f, "max_retries", c.MaxRetries, 0, MaxRetries)
+	checkNumber(f, "inactivity_threshold", c.InactivityDays, 1, 3650)
+	if len(f["repository"])+len(f["tag"]) == 0 {
+		if _, err := reference.ParseNormalizedNamed(c.Image()); err != nil {
+			f.add("repository", "This is not an image name that Docker knows, such as nginx or registry.example.org/group/app.")
+		}
+	}
+	if _, err := shellquote.Split(c.Command); err != nil {
+		f.add("command", "A quote in the command isn't closed.")
+	}
+	if strings.ContainsAny(c.Path, "?#\r\n") {
+		f.add("container_path", "A path can't contain ? or # or line ends.")
+	}
+	c.validateEnvironment(f)
+	return f.err()
+}
+
+func (c *Container) validateEnvironment(f fieldErrors) {
+	if c.Environment == nil {
+		return
+	}
+	if len(c.Environment) > MaxEnvironment {
+		f.add("environment", "Ensure this field has no more than "+itoa(MaxEnvironment)+" characters.")
+		return
+	}
+	env, err := ParseEnvironment(c.Environment)
+	if err != nil {
+		f.add("environment", "Environment must be a dictionary!")
+		return
+	}
+	for k := range env {
+		if k == "" || strings.ContainsAny(k, "=\x00") {
+			f.add("environment", "A variable's name can't be empty or contain =.")
+		}
+	}
+	for _, k := range c.SecretKeys {
+		if _, ok := env[k]; !ok {
+			f.add("environment_secret_keys", "Secret key \""+k+"\" is not in environment!")
+		}
+	}
+}
+
+// ParseEnvironment reads a JSON object and keeps each value as it was written.
+func ParseEnvironment(text []byte) (map[string]json.RawMessage, error) {
+	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil, Errorf(Invalid, "Environment must be a dictionary!")
+	}
+	var env map[string]json.RawMessage
+	if err := json.Unmarshal(text, &env); err != nil {
+		return nil, Errorf(Invalid, "Environment must be a dictionary!")
+	}
+	return env, nil
+}
+
+func checkNumber(f fieldErrors, field string, n, low, high int) {
+	if n < low || n > high {
+		f.add(field, "Ensure this value is between "+itoa(low)+" and "+itoa(high)+".")
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// ContainerCreated adds a container. Applied, it returns the Container.
+type ContainerCreated struct {
+	Container Container
+	User      string // user name, for the log
+	Via       string
+}
+
+func (c *ContainerCreated) apply(tx *Tx) (any, error) {
+	cont := c.Container
+	if err := cont.Validate(); err != nil {
+		return nil, err
+	}
+	project, ok, err := tx.Project(cont.Project)
+	if err != nil || !ok || project.Type != TypeProject {
+		return nil, orNotFound(err, "There is no such project.")
+	}
+	title := key(cont.Project, cont.Title)
+	if tx.btx.Bucket(bucketTitles).Get(title) != nil {
+		return nil, &Error{Code: Invalid, Message: "There is a container of this title in the project already.",
+			Fields: map[string][]string{"title": {"Container with this Project and Title already exists."}}}
+	}
+	if err := tx.putRaw(bucketTitles, title, []byte(cont.ID)); err != nil {
+		return nil, err
+	}
+	cont.State = Initial
+	text := "Created"
+	if c.Via != "" {
+		text += " " + c.Via
+	}
+	err = tx.log(cont.ID, LogEntry{Time: cont.CreatedAt, Level: Info, User: c.User, Process: ProcessObject, Text: text})
+	if err != nil {
+		return nil, err
+	}
+	return cont, cont.save(tx)
+}
+
+func (c *Container) save(tx *Tx) error {
+	tx.touch(TopicContainer(c.ID))
+	return tx.put(bucketContainers, []byte(c.ID), c)
+}
+
+// remove deletes the container with its log.
+func (c *Container) remove(tx *Tx) error {
+	tx.touch(TopicContainer(c.ID))
+	tx.touch(TopicPending)
+	for _, place := range [...]struct{ bucket, key []byte }{
+		{bucketContainers, []byte(c.ID)}, {bucketPending, []byte(c.ID)}, {bucketTitles, key(c.Project, c.Title)},
+	} {
+		if err := tx.delete(place.bucket, place.key); err != nil {
+			return err
+		}
+	}
+	return tx.removeLog(c.ID)
+}
+
+// Container returns a container by id.
+func (tx *Tx) Container(id string) (c Container, ok bool, err error) {
+	return get[Container](tx, bucketContainers, []byte(id))
+}
+
+// ContainersOf returns a project's containers, newest first.
+func (tx *Tx) ContainersOf(project string) ([]Container, error) {
+	var list []Container
+	c := tx.btx.Bucket(bucketTitles).Cursor()
+	prefix := append([]byte(project), 0)
+	for k, id := c.Seek(prefix); k != nil && hasPrefix(k, prefix); k, id = c.Next() {
+		cont, ok, err := tx.Container(string(id))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, cont)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Container) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return list, nil
+}
+
+// ContainersOn returns the containers that are placed on a node, in an order that stays the same.
+func (tx *Tx) ContainersOn(node string) (list []Container, err error) {
+	err = each(tx, bucketContainers, nil, func(_ []byte, c Container) bool {
+		if c.Node == node {
+			list = append(list, c)
+		}
+		return true
+	})
+	return list, err
+}
+
+// Load counts the containers placed on each node.
+func (tx *Tx) Load() (map[string]int, error) {
+	load := make(map[string]int)
+	err := each(tx, bucketContainers, nil, func(_ []byte, c Container) bool {
+		if c.Node != "" {
+			load[c.Node]++
+		}
+		return true
+	})
+	return load, err
+}

@@ -1,0 +1,150 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+)
+
+// SessionLife is how long a login lasts.
+const SessionLife = 14 * 24 * time.Hour
+
+// loginTimeout bounds how long a login waits for its turn to be checked.
+const loginTimeout = 10 * time.Second
+
+var errWrongLogin = state.Errorf(state.Unauthenticated, "The user name or the password is wrong.")
+
+// Login checks a password and opens a session. The answer for an unknown user is that for a wrong password, and takes
+// as long.
+func (s *Service) Login(ctx context.Context, name, password string) (secret string, err error) {
+	var user state.User
+	var known bool
+	err = s.store.View(func(tx *state.Tx) error {
+		user, known, err = tx.UserByName(name)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	if !known || !user.Active {
+		user = state.User{}
+	}
+	check, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	right, err := auth.VerifyPassword(check, user.PasswordHash, password)
+	if check.Err() != nil {
+		return "", state.Errorf(state.TooMany, "Too many people are logging in at the moment. Try again in a few seconds.")
+	}
+	if err != nil {
+		return "", err
+	}
+	if !right {
+		return "", errWrongLogin
+	}
+	secret, hash := auth.NewSecret("")
+	at := now()
+	_, err = s.node.Propose(ctx, &state.SessionOpened{Session: state.Session{
+		Hash: hash, User: user.ID, CreatedAt: at, ExpiresAt: at.Add(SessionLife),
+	}})
+	return secret, err
+}
+
+// Logout ends a session. An unknown one is no error.
+func (s *Service) Logout(ctx context.Context, secret string) error {
+	_, err := s.node.Propose(ctx, &state.SessionClosed{Hash: auth.HashSecret(secret)})
+	return err
+}
+
+// BySession tells who has this session.
+func (s *Service) BySession(secret string) (Actor, error) {
+	return s.actor(secret, false, func(tx *state.Tx, hash []byte) (string, time.Time, bool, error) {
+		session, ok, err := tx.Session(hash)
+		return session.User, session.ExpiresAt, ok, err
+	})
+}
+
+// ByToken tells whose API token this is.
+func (s *Service) ByToken(token string) (Actor, error) {
+	return s.actor(token, true, func(tx *state.Tx, hash []byte) (string, time.Time, bool, error) {
+		t, ok, err := tx.Token(hash)
+		return t.User, t.ExpiresAt, ok, err
+	})
+}
+
+var errNotLoggedIn = state.Errorf(state.Unauthenticated, "You are not logged in, or your login has expired.")
+
+func (s *Service) actor(secret string, api bool,
+	find func(*state.Tx, []byte) (user string, expires time.Time, ok bool, err error)) (a Actor, err error) {
+	if secret == "" {
+		return a, errNotLoggedIn
+	}
+	err = s.store.View(func(tx *state.Tx) error {
+		id, expires, ok, err := find(tx, auth.HashSecret(secret))
+		if err != nil {
+			return err
+		}
+		if !ok || !expires.IsZero() && !expires.After(time.Now()) {
+			return errNotLoggedIn
+		}
+		user, ok, err := tx.User(id)
+		if err != nil {
+			return err
+		}
+		if !ok || !user.Active {
+			return errNotLoggedIn
+		}
+		a = Actor{User: user, API: api}
+		return nil
+	})
+	return a, err
+}
+
+// CreateToken makes an API token for the actor and returns it; it can't be had again. A zero life means no expiry.
+func (s *Service) CreateToken(ctx context.Context, a Actor, name string, life time.Duration) (secret string, err error) {
+	if life < 0 {
+		return "", &state.Error{Code: state.Invalid, Message: "Please correct the marked fields.",
+			Fields: map[string][]string{"ttl": {"Ensure this value is greater than or equal to 0."}}}
+	}
+	secret, hash := auth.NewSecret(auth.TokenPrefix)
+	token := state.Token{ID: uuid.NewString(), Hash: hash, User: a.User.ID, Name: name, CreatedAt: now()}
+	if life > 0 {
+		token.ExpiresAt = token.CreatedAt.Add(life)
+	}
+	if _, err := s.node.Propose(ctx, &state.TokenCreated{Token: token}); err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+// Tokens lists the actor's API tokens.
+func (s *Service) Tokens(a Actor) (tokens []state.Token, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		tokens, err = tx.TokensOf(a.User.ID)
+		return err
+	})
+	return tokens, err
+}
+
+// DeleteToken deletes one of the actor's API tokens.
+func (s *Service) DeleteToken(ctx context.Context, a Actor, id string) error {
+	_, err := s.node.Propose(ctx, &state.TokenDeleted{ID: id, User: a.User.ID})
+	return err
+}
+
+// ByName acts for a user without a password. Only the admin socket may ask for it, which is protected by file mode and
+// peer credentials.
+func (s *Service) ByName(name string) (a Actor, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		user, ok, err := tx.UserByName(name)
+		if err == nil && (!ok || !user.Active) {
+			err = state.Errorf(state.NotFound, "There is no active user of this name.")
+		}
+		a = Actor{User: user}
+		return err
+	})
+	return a, err
+}

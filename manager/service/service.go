@@ -1,0 +1,130 @@
+// Package service has every use case of a manager once: look up, authorise, validate, apply. The web UI, the REST API,
+// the command line and the proxy all come through here and decide nothing themselves.
+//
+// It owns the rules of who sees what, and the sealing of secret values before they enter the state. It knows no HTTP, no
+// Docker and no agents: a wish for an action is stored, and manager/dispatch carries it out.
+//
+// What must always hold:
+//   - Every exported method that takes an Actor asks manager/auth before it reads or changes anything for it.
+//   - An object in a project that the actor has no role in answers as if it didn't exist.
+package service
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"kiosc/cluster/consensus"
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+)
+
+// Progress tells the momentary step of a container's action, for people who wait.
+type Progress interface {
+	// Progress returns "" when nothing is known; percent is -1 where it can't be told.
+	Progress(container string) (text string, percent int)
+}
+
+// Sealer encrypts secret values. context binds a value to its place.
+type Sealer interface {
+	Seal(plain []byte, context string) ([]byte, error)
+}
+
+// Service is safe for use by many goroutines.
+type Service struct {
+	node     *consensus.Node
+	store    *state.Store
+	sealer   Sealer
+	progress Progress
+	logger   *slog.Logger
+}
+
+// New makes a Service on top of this manager's node.
+func New(node *consensus.Node, sealer Sealer, progress Progress, logger *slog.Logger) *Service {
+	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, logger: logger}
+}
+
+// Actor is who asks for something, and how.
+type Actor struct {
+	User state.User
+	// API is set when an API token was used instead of a browser session.
+	API bool
+}
+
+// via is what the log says behind an action that came through the API.
+func (a Actor) via() string {
+	if a.API {
+		return "[API]"
+	}
+	return ""
+}
+
+// now is when a command was made, in UTC and without what can't be encoded.
+func now() time.Time { return time.Now().UTC().Round(0) }
+
+var errNoContainer = state.Errorf(state.NotFound, "There is no such container, or you have no access to it.")
+
+// may refuses with NotFound where the actor has no access to the project at all, with Forbidden where only the right
+// is missing.
+func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
+	role, err := tx.RoleOf(project, a.User.ID)
+	if err != nil {
+		return err
+	}
+	if auth.Can(a.User, role, right) {
+		return nil
+	}
+	if auth.Can(a.User, role, auth.ViewContainer) {
+		return state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
+	}
+	return state.Errorf(state.NotFound, "There is no such project, or you have no access to it.")
+}
+
+// container looks up a container for an actor with a right.
+func (s *Service) container(a Actor, id string, right auth.Right) (c state.Container, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		c, err = containerFor(tx, a, id, right)
+		return err
+	})
+	return c, err
+}
+
+func containerFor(tx *state.Tx, a Actor, id string, right auth.Right) (state.Container, error) {
+	c, ok, err := tx.Container(id)
+	if err != nil {
+		return c, err
+	}
+	if !ok {
+		return c, errNoContainer
+	}
+	err = may(tx, a, c.Project, right)
+	if state.CodeOf(err) == state.NotFound {
+		err = errNoContainer
+	}
+	return c, err
+}
+
+// propose makes a command part of the state and returns its value as a T.
+func propose[T any](ctx context.Context, s *Service, c state.Command) (v T, err error) {
+	got, err := s.node.Propose(ctx, c)
+	if err != nil {
+		return v, err
+	}
+	v, _ = got.(T)
+	return v, nil
+}
+
+// Ready tells whether this node can serve: it has applied the cluster's first commands and knows a leader.
+func (s *Service) Ready(ctx context.Context) bool {
+	initialized := false
+	err := s.store.View(func(tx *state.Tx) (err error) {
+		_, initialized, err = tx.Cluster()
+		return err
+	})
+	if err != nil || !initialized {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return s.node.WaitLeader(ctx) == nil
+}
