@@ -1,0 +1,45 @@
+# What a newcomer needs: make run. What a developer needs: make test lint e2e bench.
+
+# Go finds test results of another checkout's files in its cache without this.
+export GOFLAGS := -buildvcs=false
+VERSION ?= dev
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: run build assets test lint bench e2e clean
+
+run: build ## build kiosc and start it on the local Docker Engine
+	exec bin/kiosc dev
+
+build: assets ## leaves bin/kiosc
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X kiosc/manager/cli.Version=$(VERSION)' -o bin/kiosc .
+
+assets: webui/assets/dist/manifest.json ## the web pages' scripts and styles, from npm
+
+webui/assets/dist/manifest.json: webui/frontend/package-lock.json $(shell find webui/frontend/src -type f 2>/dev/null) $(wildcard webui/frontend/*.mjs webui/frontend/package.json)
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 18 or newer to build the web pages' >&2; exit 1; }
+	cd webui/frontend && npm ci --no-audit --no-fund && npm run build
+
+test: ## unit and integration tests, with a real Docker Engine
+	@docker version >/dev/null 2>&1 || { echo 'make test needs a Docker Engine: none answers. Start one, or see "docker version".' >&2; exit 1; }
+	go run ./deploy/testbed/gotest -race -timeout 5m ./...
+
+e2e: build ## the real program in a real browser
+	deploy/testbed/need-browser
+	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 10m ./deploy/testbed/e2e
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l . >&2; echo 'gofmt these files' >&2; exit 1; }
+	go vet ./...
+	go vet -tags e2e ./deploy/...
+	go run $(STATICCHECK) ./...
+	@out=$$(go run $(GOVULNCHECK) ./... 2>&1) && echo "govulncheck: nothing found" || { \
+		case $$out in *"dial tcp"*|*"no such host"*|*"Forbidden"*|*"fetching vulnerabilities"*) \
+			echo 'govulncheck: the vulnerability database is not reachable; skipped';; \
+		*) echo "$$out"; exit 1;; esac; }
+
+bench: ## benchmarks; they measure and assert nothing
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin e2e-artifacts

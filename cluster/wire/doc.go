@@ -1,0 +1,42 @@
+// Package wire is the protocol between agents and managers, and the one TLS port on which all nodes of a cluster meet.
+//
+// It owns how bytes look between nodes: protocols, sessions, streams, messages and their limits. It decides nothing:
+// who may join, and what a message leads to, is its callers' concern.
+//
+// # Protocols
+//
+// A connection is TLS 1.3. The ALPN protocol says what it is for:
+//
+//	kiosc-agent/1   an agent's session; the client shows an agent's certificate
+//	kiosc-raft/1    Raft between managers; the client shows a manager's certificate
+//	kiosc-join/1    one JoinRequest and one JoinAnswer; the client has no certificate yet
+//
+// # Sessions
+//
+// An agent's connection is multiplexed by yamux, the agent being its client. Each stream begins with a head from the
+// side that opened it:
+//
+//	offset 0   1 byte    protocol version, 1
+//	offset 1   1 byte    kind: 1 control, 2 logs, 3 proxy
+//	offset 2   2 bytes   length of the header, big-endian, at most 4,096
+//	offset 4             header in CBOR: null, LogsHeader or ProxyHeader
+//
+// The agent opens one control stream first, and a logs stream for each Docker container. The manager opens proxy
+// streams. After the head, control and logs streams carry messages; a proxy stream carries one ProxyAnswer and then the
+// bytes of a TCP connection.
+//
+// # Messages
+//
+//	offset 0   4 bytes   length of the rest, big-endian, at most 4 MiB
+//	offset 4   1 byte    type, see the table in frame.go
+//	offset 5             the message in CBOR, a map from field names
+//
+// Unknown fields are ignored and missing ones are zero, so that nodes one version apart understand each other. An
+// unknown type is an error, so a new type is sent only to a side whose version knows it.
+//
+// # What must always hold
+//
+//   - Nothing is read without a limit on its length, and nothing that a peer claims is believed beyond its certificate.
+//   - The end of a proxy stream from the manager ends the whole connection; the end from the container's side lets what
+//     the manager still sends run out. No side waits for ever for the other.
+package wire

@@ -1,0 +1,338 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/yamux"
+
+	"kiosc/cluster/pki"
+)
+
+// Kind says what a stream is for.
+type Kind byte
+
+// The kinds of streams.
+const (
+	Control Kind = 1
+	Logs    Kind = 2
+	Proxy   Kind = 3
+)
+
+const (
+	headVersion = 1
+	streamHead  = 4
+	// maxHeader is many times what the headers need.
+	maxHeader = 4 << 10
+	// headTimeout is how long the side that opened a stream may take to say what it is for.
+	headTimeout = 10 * time.Second
+	// maxHeads bounds the streams whose head is awaited. Only a misbehaving side ever fills it, because the head
+	// comes right behind the opening.
+	maxHeads = 256
+)
+
+const (
+	handshakeTimeout = 10 * time.Second
+	// acceptBacklog lets many visitors arrive at once; more streams than that are refused until some were accepted.
+	acceptBacklog = 1024
+	// keepAliveInterval, with pingTimeout, bounds how long a dead peer goes unnoticed, and keeps NAT entries fresh.
+	keepAliveInterval = 10 * time.Second
+	pingTimeout       = 30 * time.Second
+	// streamWindow is how much one stream may have under way: at 100 ms round trip it allows 10 MiB/s. It is also how
+	// much memory one stream can take.
+	streamWindow = 1 << 20
+	// openTimeout ends a session whose other side no longer accepts streams.
+	openTimeout = 30 * time.Second
+	// abandonedTimeout frees what a caller has half closed and forgotten. A stream may be half closed and idle for
+	// hours, so it is long; those who are done with a stream call Close or Kill.
+	abandonedTimeout = 24 * time.Hour
+)
+
+// ErrSessionClosed says that the session has ended, by either side or because the connection failed.
+var ErrSessionClosed = errors.New("the session is closed")
+
+// Session is one connection between an agent and a manager, with any number of streams at once. All methods may be
+// called by several goroutines at once. Somebody must call Accept all the time, or the other side can't open streams.
+type Session struct {
+	mux  *yamux.Session
+	conn *batchConn
+	peer pki.Peer
+
+	incoming chan incoming
+	done     chan struct{} // closed when the session has ended
+	err      error         // why; to be read after done
+
+	mu      sync.Mutex // guards closing and adding to running
+	closing bool
+	running sync.WaitGroup
+}
+
+type incoming struct {
+	kind   Kind
+	header []byte
+	stream *Stream
+}
+
+// NewClientSession begins a session on a connection that this side dialled. The session owns the connection from here
+// on; on an error the connection is closed.
+func NewClientSession(conn *tls.Conn) (*Session, error) {
+	return newSession(conn, yamux.Client, sessionConfig())
+}
+
+// NewServerSession begins a session on a connection that this side accepted. The session owns the connection from here
+// on; on an error the connection is closed.
+func NewServerSession(conn *tls.Conn) (*Session, error) {
+	return newSession(conn, yamux.Server, sessionConfig())
+}
+
+func sessionConfig() *yamux.Config {
+	return &yamux.Config{
+		AcceptBacklog:          acceptBacklog,
+		EnableKeepAlive:        true,
+		KeepAliveInterval:      keepAliveInterval,
+		ConnectionWriteTimeout: pingTimeout,
+		MaxStreamWindowSize:    streamWindow,
+		StreamOpenTimeout:      openTimeout,
+		StreamCloseTimeout:     abandonedTimeout,
+		// yamux reports each aborted stream. What matters comes back as an error.
+		Logger: log.New(io.Discard, "", 0),
+	}
+}
+
+func newSession(conn *tls.Conn, begin func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error), config *yamux.Config) (*Session, error) {
+	peer, err := handshake(conn)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	s := &Session{conn: newBatchConn(conn), peer: peer, incoming: make(chan incoming), done: make(chan struct{})}
+	if s.mux, err = begin(s.conn, config); err != nil {
+		s.conn.Close()
+		return nil, fmt.Errorf("beginning a session: %w", err)
+	}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		s.acceptLoop()
+	}()
+	return s, nil
+}
+
+func handshake(conn *tls.Conn) (pki.Peer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return pki.Peer{}, fmt.Errorf("TLS handshake: %w", err)
+	}
+	certificates := conn.ConnectionState().PeerCertificates
+	if len(certificates) == 0 {
+		return pki.Peer{}, errors.New("the other side has no certificate")
+	}
+	return pki.PeerFromCertificate(certificates[0])
+}
+
+// Peer is who the other side is.
+func (s *Session) Peer() pki.Peer { return s.peer }
+
+// Done is closed when the session has ended, for whatever reason. Close must be called all the same.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err says why the session has ended. It is nil until Done is closed.
+func (s *Session) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Streams is the number of streams that are open, in either direction.
+func (s *Session) Streams() int { return s.mux.NumStreams() }
+
+// Open begins a stream. The header is nil or a struct that the other side decodes with DecodeHeader. It fails when ctx
+// ends before the stream's head could be sent; ctx has no effect on the stream later.
+func (s *Session) Open(ctx context.Context, kind Kind, header any) (*Stream, error) {
+	head, err := encodeHead(kind, header)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("opening a stream: %w", err)
+	}
+	type result struct {
+		stream *Stream
+		err    error
+	}
+	opened := make(chan result, 1)
+	// yamux has no context: it may block while too many streams wait to be accepted by the other side.
+	ok := s.spawn(func() {
+		stream, err := s.open(head)
+		if err == nil && ctx.Err() != nil {
+			stream.Kill()
+			err = ctx.Err()
+		}
+		opened <- result{stream, err}
+	})
+	if !ok {
+		return nil, ErrSessionClosed
+	}
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, fmt.Errorf("opening a stream: %w", r.err)
+		}
+		return r.stream, nil
+	case <-ctx.Done():
+		// The goroutine may have looked at ctx just before it ended.
+		s.spawn(func() {
+			if r := <-opened; r.stream != nil {
+				r.stream.Kill()
+			}
+		})
+		return nil, fmt.Errorf("opening a stream: %w", ctx.Err())
+	}
+}
+
+func (s *Session) open(head []byte) (*Stream, error) {
+	y, err := s.mux.OpenStream()
+	if err != nil {
+		return nil, streamError(err)
+	}
+	stream := newStream(s, y)
+	if _, err := stream.Write(head); err != nil {
+		stream.Kill()
+		return nil, err
+	}
+	return stream, nil
+}
+
+func encodeHead(kind Kind, header any) ([]byte, error) {
+	head := []byte{headVersion, byte(kind), 0, 0}
+	if header == nil {
+		return head, nil
+	}
+	raw, err := encoder.Marshal(header)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the header of a stream: %w", err)
+	}
+	if len(raw) > maxHeader {
+		return nil, fmt.Errorf("%w: the header of a stream has %d bytes, at most %d", ErrLimit, len(raw), maxHeader)
+	}
+	binary.BigEndian.PutUint16(head[2:], uint16(len(raw)))
+	return append(head, raw...), nil
+}
+
+// Accept waits for the next stream that the other side opens. The header is for DecodeHeader; it is empty for Control.
+// The error is ctx's, or ErrSessionClosed with the reason.
+func (s *Session) Accept(ctx context.Context) (Kind, []byte, *Stream, error) {
+	select {
+	case in := <-s.incoming:
+		return in.kind, in.header, in.stream, nil
+	case <-ctx.Done():
+		return 0, nil, nil, ctx.Err()
+	case <-s.done:
+		return 0, nil, nil, s.err
+	}
+}
+
+// acceptLoop takes streams from yamux and reads their heads beside each other, so that one that is slow holds up none.
+func (s *Session) acceptLoop() {
+	slots := make(chan struct{}, maxHeads)
+	for {
+		y, err := s.mux.AcceptStream()
+		if err != nil {
+			if errors.Is(err, yamux.ErrSessionShutdown) {
+				s.err = ErrSessionClosed
+			} else {
+				s.err = fmt.Errorf("%w: %w", ErrSessionClosed, err)
+			}
+			close(s.done)
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-s.mux.CloseChan():
+			continue
+		}
+		stream := newStream(s, y)
+		ok := s.spawn(func() {
+			defer func() { <-slots }()
+			s.receive(stream)
+		})
+		if !ok {
+			<-slots
+		}
+	}
+}
+
+// receive reads the head of a stream and hands the stream to Accept.
+func (s *Session) receive(stream *Stream) {
+	stream.SetReadDeadline(time.Now().Add(headTimeout))
+	kind, header, err := readHead(stream)
+	if err != nil {
+		stream.Kill()
+		return
+	}
+	stream.SetReadDeadline(time.Time{})
+	select {
+	case s.incoming <- incoming{kind, header, stream}:
+	case <-s.mux.CloseChan():
+	}
+}
+
+func readHead(r io.Reader) (Kind, []byte, error) {
+	var head [streamHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	kind, size := Kind(head[1]), binary.BigEndian.Uint16(head[2:])
+	if head[0] != headVersion || kind < Control || kind > Proxy || size > maxHeader {
+		return 0, nil, fmt.Errorf("%w: the head of a stream is %x", ErrMalformed, head)
+	}
+	header := make([]byte, size)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return 0, nil, err
+	}
+	return kind, header, nil
+}
+
+// Close ends the session and all its streams. What was written before is sent, for up to two seconds. It waits for all
+// goroutines of the session, and may be called more than once.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	err := s.mux.Close()
+	s.running.Wait()
+	return err
+}
+
+// spawn runs f in a goroutine that Close waits for. It returns false, without running f, when Close was called.
+func (s *Session) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		f()
+	}()
+	return true
+}
+
+// LocalAddr and RemoteAddr are those of the connection.
+func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
+// RemoteAddr is the other side's address, for logs.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }

@@ -1,0 +1,171 @@
+package manager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+	"kiosc/manager/service"
+)
+
+// AdminPrefix begins the paths of the admin commands, on the socket and on the web port alike.
+const AdminPrefix = "/admin/api/"
+
+// adminTimeout bounds one admin command, and the wait for those under way at the end.
+const adminTimeout = 30 * time.Second
+
+// TokenRequest asks for an API token.
+type TokenRequest struct {
+	User string        `json:"user"`
+	Name string        `json:"name"`
+	Life time.Duration `json:"life"` // nanoseconds; 0 for a token that doesn't expire
+}
+
+// Printed is the answer to a command that prints one value.
+type Printed struct {
+	Value string `json:"value"`
+}
+
+// Failed is the answer to a command that was refused.
+type Failed struct {
+	Detail string `json:"detail"`
+}
+
+// adminHandler serves the admin commands. Whoever reaches it may do everything: the socket is protected by its file mode
+// and peer credentials, the web port by requireAdmin.
+func (m *Manager) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+AdminPrefix+"token", command(m, func(ctx context.Context, in TokenRequest) (Printed, error) {
+		actor, err := m.service.ByName(in.User)
+		if err != nil {
+			return Printed{}, err
+		}
+		secret, err := m.service.CreateToken(ctx, actor, in.Name, in.Life)
+		return Printed{secret}, err
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"join-token", command(m, func(ctx context.Context, _ struct{}) (Printed, error) {
+		token, err := m.NewJoinToken(ctx)
+		return Printed{token}, err
+	}))
+	return mux
+}
+
+// command makes a handler of a function from a JSON request to a JSON answer.
+func command[In, Out any](m *Manager, f func(context.Context, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&in); err != nil {
+			m.answer(w, http.StatusBadRequest, Failed{"The request is not the JSON that this command takes."})
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+		defer cancel()
+		out, err := f(ctx, in)
+		if err == nil {
+			m.answer(w, http.StatusOK, out)
+			return
+		}
+		detail := "Kiosc could not do this. The manager's log says why."
+		var refused *state.Error
+		if errors.As(err, &refused) {
+			detail = refused.Message
+		} else {
+			m.cfg.Logger.Error("an admin command failed", "command", r.URL.Path, "error", err)
+		}
+		m.answer(w, service.Status(err), Failed{detail})
+	}
+}
+
+func (m *Manager) answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		m.cfg.Logger.Debug("an admin answer was not taken", "error", err)
+	}
+}
+
+// registerAdmin offers the admin commands on the web port, to superusers with an API token.
+func (m *Manager) registerAdmin(app *fiber.App) {
+	serve := adaptor.HTTPHandler(m.adminHandler())
+	app.Post(AdminPrefix+"*", func(c *fiber.Ctx) error {
+		token, _ := auth.ParseAuthorization(c.Get(fiber.HeaderAuthorization))
+		actor, err := m.service.ByToken(token)
+		if err != nil {
+			c.Set(fiber.HeaderWWWAuthenticate, "Token")
+			return c.Status(fiber.StatusUnauthorized).JSON(Failed{"Set KIOSC_TOKEN to an API token of a superuser."})
+		}
+		if !actor.User.Superuser {
+			return c.Status(fiber.StatusForbidden).JSON(Failed{"This needs an API token of a superuser."})
+		}
+		return serve(c)
+	})
+}
+
+// listenAdmin opens the admin socket. Only the owner of the data directory may connect.
+func listenAdmin(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("clearing the admin socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the admin socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("protecting the admin socket: %w", err), l.Close())
+	}
+	return peerListener{l}, nil
+}
+
+// peerListener lets in only processes of this process's user and of root.
+type peerListener struct{ net.Listener }
+
+func (l peerListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil || trustedPeer(conn) {
+			return conn, err
+		}
+		conn.Close()
+	}
+}
+
+func trustedPeer(conn net.Conn) bool {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *syscall.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		peer, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	return err == nil && credErr == nil && (peer.Uid == 0 || int(peer.Uid) == os.Getuid())
+}
+
+func (m *Manager) serveAdmin(ctx context.Context, l net.Listener) error {
+	server := &http.Server{Handler: m.adminHandler(), ReadHeaderTimeout: adminTimeout, IdleTimeout: adminTimeout}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving the admin socket: %w", err)
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
+	defer cancel()
+	err := server.Shutdown(wait)
+	<-ended
+	return err
+}

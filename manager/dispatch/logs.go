@@ -1,0 +1,115 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kiosc/cluster/state"
+	"kiosc/cluster/wire"
+)
+
+// acceptLogs takes the streams on which the agent sends what Docker containers write.
+func (s *session) acceptLogs(ctx context.Context, streams *sync.WaitGroup) {
+	room := make(chan struct{}, maxLogStreams)
+	for {
+		kind, raw, stream, err := s.link.Accept(ctx)
+		if err != nil {
+			return
+		}
+		var head wire.LogsHeader
+		if kind != wire.Logs || wire.DecodeHeader(raw, &head) != nil {
+			s.logger.Warn("an agent opened a stream that it may not open", "kind", kind)
+			stream.Kill()
+			continue
+		}
+		select {
+		case room <- struct{}{}:
+		default:
+			s.logger.Warn("an agent sends the logs of too many Docker containers", "limit", maxLogStreams)
+			stream.Kill()
+			continue
+		}
+		streams.Add(1)
+		go func() {
+			defer streams.Done()
+			defer func() { <-room }()
+			defer stream.Kill()
+			if err := s.takeLogs(ctx, stream, head); err != nil && ctx.Err() == nil {
+				s.logger.Debug("a log stream ended", "container", head.Container, "error", err)
+			}
+		}()
+	}
+}
+
+// takeLogs tells the agent where the stored log ends and stores what follows, batch by batch.
+func (s *session) takeLogs(ctx context.Context, stream *wire.Stream, head wire.LogsHeader) error {
+	var at state.Cursor
+	err := s.hub.store.View(func(tx *state.Tx) error {
+		c, ok, err := tx.Container(head.Container)
+		if err != nil {
+			return err
+		}
+		if !ok || c.Node != s.node {
+			return errors.New("the container is not on this node")
+		}
+		at, err = tx.LogCursor(head.Container, head.DockerID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := wire.Write(stream, &wire.LogsCursor{Cursor: toWire(at)}); err != nil {
+		return fmt.Errorf("sending the cursor: %w", err)
+	}
+	for {
+		batch, err := read[*wire.LogBatch](stream)
+		if err != nil {
+			return err
+		}
+		outcome, err := s.storeLines(ctx, head, batch)
+		if err != nil {
+			return err
+		}
+		ack := &wire.LogAck{Stored: outcome.Stored, Cursor: toWire(outcome.Cursor)}
+		if err := wire.Write(stream, ack); err != nil {
+			return fmt.Errorf("acknowledging log lines: %w", err)
+		}
+	}
+}
+
+func (s *session) storeLines(ctx context.Context, head wire.LogsHeader, batch *wire.LogBatch) (state.LogOutcome, error) {
+	if len(batch.Lines) == 0 {
+		return state.LogOutcome{}, errors.New("a batch without lines")
+	}
+	entries := make([]state.LogEntry, len(batch.Lines))
+	var last time.Time
+	for i, line := range batch.Lines {
+		entries[i] = state.LogEntry{Time: time.Unix(0, line.Time).UTC(), Process: state.ProcessDocker, Text: line.Text}
+		if entries[i].Time.After(last) {
+			last = entries[i].Time
+		}
+	}
+	chunk, err := state.PackLog(entries)
+	if err != nil {
+		return state.LogOutcome{}, err
+	}
+	got, err := s.hub.node.Propose(ctx, &state.LogAppended{
+		Container: head.Container, Node: s.node, DockerID: head.DockerID, From: fromWire(batch.From), To: fromWire(batch.To),
+		Last: last, Chunk: chunk,
+	})
+	if err != nil {
+		return state.LogOutcome{}, fmt.Errorf("storing log lines: %w", err)
+	}
+	return got.(state.LogOutcome), nil
+}
+
+func toWire(c state.Cursor) wire.Cursor {
+	return wire.Cursor{Stdout: wire.Place(c.Stdout), Stderr: wire.Place(c.Stderr)}
+}
+
+func fromWire(c wire.Cursor) state.Cursor {
+	return state.Cursor{Stdout: state.Place(c.Stdout), Stderr: state.Place(c.Stderr)}
+}

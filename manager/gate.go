@@ -1,0 +1,48 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"kiosc/cluster/state"
+	"kiosc/cluster/wire"
+	"kiosc/manager/dispatch"
+	"kiosc/manager/service"
+	"kiosc/proxy"
+)
+
+// gate lets the proxy ask service who may see which app.
+type gate struct{ service *service.Service }
+
+// denials maps what service says to what the proxy answers.
+var denials = map[state.Code]proxy.DenialKind{
+	state.Unauthenticated: proxy.NotLoggedIn,
+	state.Forbidden:       proxy.NoAccess,
+	state.NotFound:        proxy.NoAccess,
+	state.Conflict:        proxy.NotRunning,
+}
+
+func (g gate) Authorize(_ context.Context, who proxy.Credentials, container string) (proxy.Target, error) {
+	app, err := g.service.OpenApp(who.Session, who.Token, container)
+	if err == nil {
+		return proxy.Target{Container: app.Container, DockerID: app.DockerID, Node: app.Node, Port: app.Port,
+			User: app.User, Title: app.Title}, nil
+	}
+	var refused *state.Error
+	if kind, known := denials[state.CodeOf(err)]; known && errors.As(err, &refused) {
+		return proxy.Target{}, &proxy.Denial{Kind: kind, Message: refused.Message}
+	}
+	return proxy.Target{}, err
+}
+
+// dialer lets the proxy reach containers through the agents' sessions.
+type dialer struct{ hub *dispatch.Hub }
+
+func (d dialer) Dial(ctx context.Context, t proxy.Target) (net.Conn, error) {
+	conn, err := d.hub.Dial(ctx, t.Node, wire.ProxyHeader{Container: t.Container, DockerID: t.DockerID, Port: t.Port})
+	if errors.Is(err, dispatch.ErrRefused) {
+		return nil, proxy.ErrRefused
+	}
+	return conn, err
+}
