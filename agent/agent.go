@@ -32,7 +32,7 @@ type Config struct {
 	// DemoImage is the reference of the image that is made of Binary, this program's file, when it is first wanted.
 	// Empty for none.
 	DemoImage, Binary string
-	Logger *slog.Logger
+	Logger            *slog.Logger
 }
 
 // Agent connects one Docker host with a cluster.

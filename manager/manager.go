@@ -127,7 +127,9 @@ func listenError(addr string, err error) error {
 // clusterKey seals and opens secret values.
 type clusterKey []byte
 
-func (k clusterKey) Seal(plain []byte, context string) ([]byte, error) { return pki.Seal(k, plain, context) }
+func (k clusterKey) Seal(plain []byte, context string) ([]byte, error) {
+	return pki.Seal(k, plain, context)
+}
 func (k clusterKey) Open(sealed []byte, context string) ([]byte, error) {
 	return pki.Open(k, sealed, context)
 }

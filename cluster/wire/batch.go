@@ -171,26 +171,26 @@ func (c *batchConn) appendPending() {
 
 // What this package has to know of yamux's frames.
 const (
-	frameHead      = 12
-	frameData      = 0
-	frameWindow    = 1
-	frameFlagReset = 8
-	frameTypeAt    = 1
-	frameFlagsAt   = 2
-	frameStreamAt  = 4
-	frameLengthAt  = 8
+	muxHead      = 12
+	muxData      = 0
+	muxWindow    = 1
+	muxFlagReset = 8
+	muxTypeAt    = 1
+	muxFlagsAt   = 2
+	muxStreamAt  = 4
+	muxLengthAt  = 8
 )
 
-func resetFrame(stream uint32) (frame [frameHead]byte) {
-	frame[frameTypeAt] = frameWindow
-	binary.BigEndian.PutUint16(frame[frameFlagsAt:], frameFlagReset)
-	binary.BigEndian.PutUint32(frame[frameStreamAt:], stream)
+func resetFrame(stream uint32) (frame [muxHead]byte) {
+	frame[muxTypeAt] = muxWindow
+	binary.BigEndian.PutUint16(frame[muxFlagsAt:], muxFlagReset)
+	binary.BigEndian.PutUint32(frame[muxStreamAt:], stream)
 	return frame
 }
 
 // frames follows a sequence of yamux frames to know where one ends.
 type frames struct {
-	head [frameHead]byte
+	head [muxHead]byte
 	have int // bytes of head
 	body int // bytes of the body that are still to come
 }
@@ -203,7 +203,7 @@ func (f *frames) need() int {
 	if f.body > 0 {
 		return f.body
 	}
-	return frameHead - f.have
+	return muxHead - f.have
 }
 
 func (f *frames) advance(p []byte) {
@@ -213,10 +213,10 @@ func (f *frames) advance(p []byte) {
 			f.body -= n
 		} else {
 			copy(f.head[f.have:], p[:n])
-			if f.have += n; f.have == frameHead {
+			if f.have += n; f.have == muxHead {
 				f.have = 0
-				if f.head[frameTypeAt] == frameData {
-					f.body = int(binary.BigEndian.Uint32(f.head[frameLengthAt:]))
+				if f.head[muxTypeAt] == muxData {
+					f.body = int(binary.BigEndian.Uint32(f.head[muxLengthAt:]))
 				}
 			}
 		}

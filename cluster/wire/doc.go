@@ -25,6 +25,15 @@
 // streams. After the head, control and logs streams carry messages; a proxy stream carries one ProxyAnswer and then the
 // bytes of a TCP connection.
 //
+// A stream of another version or kind is killed; the session goes on. The end of one direction is yamux's FIN. A kill is
+// a frame that this package puts between yamux's own, because yamux can't abort a stream:
+//
+//	offset 0   1 byte    yamux version, 0
+//	offset 1   1 byte    type, 1 window update
+//	offset 2   2 bytes   flags, 8 reset
+//	offset 4   4 bytes   yamux's number of the stream
+//	offset 8   4 bytes   0
+//
 // # Messages
 //
 //	offset 0   4 bytes   length of the rest, big-endian, at most 4 MiB
@@ -37,6 +46,8 @@
 // # What must always hold
 //
 //   - Nothing is read without a limit on its length, and nothing that a peer claims is believed beyond its certificate.
-//   - The end of a proxy stream from the manager ends the whole connection; the end from the container's side lets what
-//     the manager still sends run out. No side waits for ever for the other.
+//   - One stream that is slow or stuck holds up no other, beyond what the session's buffer holds.
+//   - The end of one direction of a stream leaves the other open. Whoever is done with a whole stream closes or kills it,
+//     and a kill reaches the other side at once. No side waits for ever for the other.
+//   - The end of a session never looks like the clean end of a stream.
 package wire

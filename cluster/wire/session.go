@@ -30,8 +30,6 @@ const (
 const (
 	headVersion = 1
 	streamHead  = 4
-	// maxHeader is many times what the headers need.
-	maxHeader = 4 << 10
 	// headTimeout is how long the side that opened a stream may take to say what it is for.
 	headTimeout = 10 * time.Second
 	// maxHeads bounds the streams whose head is awaited. Only a misbehaving side ever fills it, because the head
@@ -40,7 +38,6 @@ const (
 )
 
 const (
-	handshakeTimeout = 10 * time.Second
 	// acceptBacklog lets many visitors arrive at once; more streams than that are refused until some were accepted.
 	acceptBacklog = 1024
 	// keepAliveInterval, with pingTimeout, bounds how long a dead peer goes unnoticed, and keeps NAT entries fresh.
@@ -217,21 +214,29 @@ func (s *Session) open(head []byte) (*Stream, error) {
 
 func encodeHead(kind Kind, header any) ([]byte, error) {
 	head := []byte{headVersion, byte(kind), 0, 0}
-	if header == nil {
-		return head, nil
-	}
-	raw, err := encoder.Marshal(header)
+	raw, err := encMode.Marshal(header)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the header of a stream: %w", err)
 	}
 	if len(raw) > maxHeader {
-		return nil, fmt.Errorf("%w: the header of a stream has %d bytes, at most %d", ErrLimit, len(raw), maxHeader)
+		return nil, fmt.Errorf("the header of a stream has %d bytes, at most %d", len(raw), maxHeader)
 	}
 	binary.BigEndian.PutUint16(head[2:], uint16(len(raw)))
 	return append(head, raw...), nil
 }
 
-// Accept waits for the next stream that the other side opens. The header is for DecodeHeader; it is empty for Control.
+// DecodeHeader reads the header of a stream, as Accept returns it, into a pointer to LogsHeader or ProxyHeader.
+func DecodeHeader(raw []byte, header any) error {
+	if err := decMode.Unmarshal(raw, header); err != nil {
+		return fmt.Errorf("decoding the header of a stream: %w", err)
+	}
+	if err := check(header); err != nil {
+		return fmt.Errorf("%T breaks a limit: %w", header, err)
+	}
+	return nil
+}
+
+// Accept waits for the next stream that the other side opens. The header is for DecodeHeader.
 // The error is ctx's, or ErrSessionClosed with the reason.
 func (s *Session) Accept(ctx context.Context) (Kind, []byte, *Stream, error) {
 	select {
@@ -296,7 +301,7 @@ func readHead(r io.Reader) (Kind, []byte, error) {
 	}
 	kind, size := Kind(head[1]), binary.BigEndian.Uint16(head[2:])
 	if head[0] != headVersion || kind < Control || kind > Proxy || size > maxHeader {
-		return 0, nil, fmt.Errorf("%w: the head of a stream is %x", ErrMalformed, head)
+		return 0, nil, fmt.Errorf("a stream of an unknown kind begins with %x", head)
 	}
 	header := make([]byte, size)
 	if _, err := io.ReadFull(r, header); err != nil {

@@ -39,11 +39,11 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "kiosc",
-		Short:         "Web apps in Docker containers for the members of a project",
-		Long:          "Kiosc starts Docker images with a web server in them on any of an institute's Docker hosts,\nand gives the members of a project access to those apps through one authenticated address.",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:               "kiosc",
+		Short:             "Web apps in Docker containers for the members of a project",
+		Long:              "Kiosc starts Docker images with a web server in them on any of an institute's Docker hosts,\nand gives the members of a project access to those apps through one authenticated address.",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -1,0 +1,371 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
+
+// serveContainer answers one request to an app.
+func (s *Server) serveContainer(c *client, req *request, b body, id, rest string) bool {
+	if rest == "" || rest[0] == '?' {
+		return s.answer(c, req, b, redirect(http.StatusPermanentRedirect, Prefix+id+"/"+rest))
+	}
+	if req.header.Get("Upgrade") != "" && req.isForeign() {
+		return s.answer(c, req, b, failure(req, http.StatusForbidden, "This connection was opened by a page of another site."))
+	}
+	target, err := s.cfg.Gate.Authorize(c.run.ctx, s.credentials(req.header), id)
+	if err != nil {
+		return s.answer(c, req, b, s.denied(req, id, rest, err))
+	}
+	ctx, cancel := context.WithTimeout(c.run.ctx, dialTimeout)
+	conn, err := s.cfg.Dialer.Dial(ctx, target)
+	cancel()
+	if err != nil {
+		if !errors.Is(err, ErrRefused) {
+			s.log.Warn("an app cannot be reached", "container", id, "node", target.Node, "error", err)
+		}
+		return s.answer(c, req, b, unreachable(req, target, http.StatusBadGateway))
+	}
+	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: rest, prefix: Prefix + id, backend: conn,
+		sent: make(chan struct{})}
+	defer conn.Close()
+	return x.run()
+}
+
+// answer sends an answer of the proxy's own. A request with a body ends the
+// connection, which spares reading an upload that nobody wants.
+func (s *Server) answer(c *client, req *request, b body, a *answer) bool {
+	a.close = !req.keepAlive() || !b.done() || c.run.isStopping()
+	if req.minor == 0 && !a.close {
+		a.header.Set("Connection", "keep-alive")
+	}
+	if a.write(c, req.method) != nil {
+		return false
+	}
+	if a.close && !b.done() {
+		c.linger()
+	}
+	return !a.close
+}
+
+// exchange is one request to an app and its response. Two goroutines carry
+// it: one sends the request and then watches the client, the other, which is
+// the connection's own, receives the response.
+type exchange struct {
+	s       *Server
+	c       *client
+	req     *request
+	body    body
+	target  Target
+	rest    string
+	prefix  string
+	backend net.Conn
+
+	bodyRead atomic.Bool // all of the request was read from the client
+	stopping atomic.Bool // the sender is being interrupted on purpose
+	gone     atomic.Bool // the client went away
+	sent     chan struct{}
+
+	mu       sync.Mutex
+	answered bool // guards the deadline of the answer
+}
+
+func (x *exchange) run() bool {
+	x.bodyRead.Store(x.body.done())
+	go x.send()
+	limit := &io.LimitedReader{R: x.backend, N: maxDrain}
+	br := bufio.NewReaderSize(limit, 4<<10)
+	resp, err := x.receiveHead(br)
+	limit.N = math.MaxInt64
+	switch {
+	case err != nil:
+		x.stop(true)
+		if x.gone.Load() {
+			return false
+		}
+		return x.fail(err)
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return x.switchProtocols(resp, br)
+	}
+	reuse := x.req.keepAlive() && x.bodyRead.Load() && !x.c.run.isStopping()
+	reuse, err = x.relay(resp, reuse)
+	x.stop(true)
+	if err != nil || x.gone.Load() {
+		return false
+	}
+	if !x.body.done() {
+		x.c.linger()
+		return false
+	}
+	return reuse
+}
+
+// fail answers for an app that did not.
+func (x *exchange) fail(err error) bool {
+	status := http.StatusBadGateway
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		status = http.StatusGatewayTimeout
+	}
+	x.s.log.Info("an app gave no answer", "container", x.target.Container, "error", err)
+	return x.s.answer(x.c, x.req, x.body, unreachable(x.req, x.target, status))
+}
+
+// send writes the request to the app, then waits for the client to leave.
+func (x *exchange) send() {
+	defer close(x.sent)
+	if err := x.sendRequest(); err != nil {
+		if errors.Is(err, errClient) {
+			x.leave()
+		}
+		// An app that stops reading may still have answered.
+		return
+	}
+	x.mu.Lock()
+	if !x.answered {
+		_ = x.backend.SetReadDeadline(time.Now().Add(answerTimeout))
+	}
+	x.mu.Unlock()
+	// A request that follows already leaves nothing to watch for.
+	if _, err := x.c.br.Peek(1); err != nil {
+		x.leave()
+	}
+}
+
+// leave ends the exchange because the client is gone, unless the sender was
+// only interrupted.
+func (x *exchange) leave() {
+	if x.stopping.Load() {
+		return
+	}
+	x.gone.Store(true)
+	_ = x.backend.Close()
+}
+
+var errClient = errors.New("proxy: reading the request failed")
+
+func (x *exchange) sendRequest() error {
+	h := x.s.backendHeader(x.c, x.req, x.target, x.prefix)
+	switch {
+	case x.req.length == chunked:
+		h.Set("Transfer-Encoding", "chunked")
+	case x.req.length > 0 || x.req.method == http.MethodPost || x.req.method == http.MethodPut || x.req.method == http.MethodPatch:
+		h.Set("Content-Length", strconv.FormatInt(x.req.length, 10))
+	}
+	h.Set("Host", x.req.host)
+	var head bytes.Buffer
+	writeHead(&head, fmt.Sprintf("%s %s HTTP/1.1", x.req.method, x.rest), h)
+	if err := x.writeBackend(head.Bytes()); err != nil {
+		return err
+	}
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	for !x.body.done() {
+		n, err := x.body.Read(*p)
+		if x.body.done() {
+			x.bodyRead.Store(true)
+		}
+		if n > 0 {
+			if err := x.writeBackend((*p)[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil && !x.body.done() {
+			return errClient
+		}
+	}
+	return nil
+}
+
+func (x *exchange) writeBackend(p []byte) error {
+	_ = x.backend.SetWriteDeadline(time.Now().Add(answerTimeout))
+	_, err := x.backend.Write(p)
+	return err
+}
+
+// stop ends the sender and waits for it; the client connection is ready to be
+// read again afterwards.
+func (x *exchange) stop(closeBackend bool) {
+	x.stopping.Store(true)
+	_ = x.c.SetReadDeadline(time.Unix(1, 0))
+	if closeBackend {
+		_ = x.backend.Close()
+	}
+	<-x.sent
+	_ = x.c.SetReadDeadline(time.Time{})
+}
+
+// receiveHead reads the head of the final response and passes interim ones on.
+func (x *exchange) receiveHead(br *bufio.Reader) (*http.Response, error) {
+	for {
+		resp, err := http.ReadResponse(br, &http.Request{Method: x.req.method})
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			if resp.StatusCode == http.StatusSwitchingProtocols && x.req.upgrade() == "" {
+				return nil, errors.New("the app changed the protocol unasked")
+			}
+			x.mu.Lock()
+			x.answered = true
+			_ = x.backend.SetReadDeadline(time.Time{})
+			x.mu.Unlock()
+			return resp, nil
+		}
+		if x.req.minor == 0 {
+			continue
+		}
+		var b bytes.Buffer
+		writeHead(&b, statusLine(resp.StatusCode, ""), x.s.clientHeader(resp.Header, x.req.host, x.prefix))
+		if _, err := x.c.Write(b.Bytes()); err != nil {
+			x.leave()
+			return nil, err
+		}
+	}
+}
+
+// relay passes the final response on as it comes; it reports whether the
+// connection can be kept.
+func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
+	defer resp.Body.Close()
+	h := x.s.clientHeader(resp.Header, x.req.host, x.prefix)
+	bodyless := x.req.method == http.MethodHead || resp.StatusCode == http.StatusNoContent ||
+		resp.StatusCode == http.StatusNotModified
+	chunks := false
+	switch {
+	case resp.StatusCode == http.StatusNoContent:
+	case bodyless:
+		if v := resp.Header.Get("Content-Length"); v != "" {
+			h.Set("Content-Length", v)
+		}
+	case resp.ContentLength >= 0:
+		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	case x.req.minor == 1:
+		chunks = true
+		h.Set("Transfer-Encoding", "chunked")
+		for name := range resp.Trailer {
+			h.Add("Trailer", name)
+		}
+	default:
+		reuse = false
+	}
+	if !reuse {
+		h.Set("Connection", "close")
+	} else if x.req.minor == 0 {
+		h.Set("Connection", "keep-alive")
+	}
+	var head bytes.Buffer
+	_, reason, _ := strings.Cut(resp.Status, " ")
+	writeHead(&head, statusLine(resp.StatusCode, oneLine(reason)), h)
+	if _, err := x.c.Write(head.Bytes()); err != nil {
+		return false, err
+	}
+	if bodyless {
+		return reuse, nil
+	}
+	if err := x.relayBody(resp.Body, chunks); err != nil {
+		return false, err
+	}
+	if chunks {
+		return reuse, x.endChunks(resp.Trailer)
+	}
+	return reuse, nil
+}
+
+// sizeRoom is the room before a piece for its size in hexadecimal and CR LF.
+const sizeRoom = 10
+
+// relayBody writes each piece to the client as soon as it is read.
+func (x *exchange) relayBody(from io.Reader, chunks bool) error {
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	buf := *p
+	for {
+		n, err := from.Read(buf[sizeRoom : len(buf)-2])
+		if n > 0 {
+			out := buf[sizeRoom : sizeRoom+n]
+			if chunks {
+				size := strconv.FormatInt(int64(n), 16) + "\r\n"
+				start := sizeRoom - len(size)
+				copy(buf[start:], size)
+				copy(buf[sizeRoom+n:], "\r\n")
+				out = buf[start : sizeRoom+n+2]
+			}
+			if _, err := x.c.Write(out); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (x *exchange) endChunks(trailer http.Header) error {
+	kept := http.Header{}
+	for name, values := range trailer {
+		if !noTrailer[name] {
+			kept[name] = values
+		}
+	}
+	var b bytes.Buffer
+	writeHead(&b, "0", kept)
+	_, err := x.c.Write(b.Bytes())
+	return err
+}
+
+// switchProtocols passes the app's consent on and then carries bytes.
+func (x *exchange) switchProtocols(resp *http.Response, br *bufio.Reader) bool {
+	x.stop(false)
+	if !x.body.done() || x.gone.Load() {
+		return false
+	}
+	h := x.s.clientHeader(resp.Header, x.req.host, x.prefix)
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", resp.Header.Get("Upgrade"))
+	var head bytes.Buffer
+	writeHead(&head, statusLine(resp.StatusCode, ""), h)
+	if _, err := x.c.Write(head.Bytes()); err != nil {
+		return false
+	}
+	_ = x.backend.SetDeadline(time.Time{})
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		x.splice(x.backend, x.c.br)
+	}()
+	x.splice(x.c.Conn, br)
+	<-up
+	return false
+}
+
+// splice carries one direction. An orderly end is passed on as such where the
+// connection can; anything else ends both directions.
+func (x *exchange) splice(to net.Conn, from io.Reader) {
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	// The wrapper hides ReadFrom and WriteTo, which would bring own buffers.
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *p)
+	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
+		return
+	}
+	_ = x.backend.Close()
+	x.c.abort()
+}

@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answer is a response of the proxy itself.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	close  bool
+}
+
+func newAnswer(status int) *answer { return &answer{status: status, header: http.Header{}} }
+
+func (a *answer) json(detail string) {
+	a.body, _ = json.Marshal(map[string]string{"detail": detail})
+	a.header.Set("Content-Type", "application/json")
+}
+
+var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto 0;padding:0 1rem;color:#222;background:#fff}
+a{color:#0b57d0}@media(prefers-color-scheme:dark){body{color:#eee;background:#1b1b1b}a{color:#8ab4f8}}</style>
+</head><body><h1>{{.Title}}</h1><p>{{.Text}}</p>{{if .Retry}}<p><a href="{{.Retry}}">Retry</a></p>{{end}}</body></html>
+`))
+
+func (a *answer) page(title, text, retry string) {
+	var b bytes.Buffer
+	_ = pageTemplate.Execute(&b, struct{ Title, Text, Retry string }{title, text, retry})
+	a.body = b.Bytes()
+	a.header.Set("Content-Type", "text/html; charset=utf-8")
+}
+
+// write sends the answer; its caller closes the connection if a.close is set.
+func (a *answer) write(c *client, method string) error {
+	a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	a.header.Set("Cache-Control", "no-store")
+	a.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if a.close {
+		a.header.Set("Connection", "close")
+	}
+	var b bytes.Buffer
+	writeHead(&b, statusLine(a.status, ""), a.header)
+	if method != http.MethodHead {
+		b.Write(a.body)
+	}
+	_, err := c.Write(b.Bytes())
+	return err
+}
+
+func statusLine(status int, reason string) string {
+	if reason == "" {
+		reason = http.StatusText(status)
+	}
+	return fmt.Sprintf("HTTP/1.1 %d %s", status, reason)
+}
+
+// fieldValue takes out what would end a field early for a lenient reader.
+var fieldValue = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
+
+// writeHead writes a first line, fields and the empty line.
+func writeHead(b *bytes.Buffer, line string, h http.Header) {
+	b.WriteString(line)
+	b.WriteString("\r\n")
+	for name, values := range h {
+		for _, v := range values {
+			b.WriteString(name)
+			b.WriteString(": ")
+			b.WriteString(fieldValue.Replace(v))
+			b.WriteString("\r\n")
+		}
+	}
+	b.WriteString("\r\n")
+}
+
+// isNavigation tells whether a person waits for a page.
+func (r *request) isNavigation() bool {
+	if r.method != http.MethodGet && r.method != http.MethodHead || r.header.Get("Upgrade") != "" {
+		return false
+	}
+	return strings.Contains(strings.ToLower(strings.Join(r.header["Accept"], ",")), "text/html")
+}
+
+// denied is the answer to what the Gate said.
+func (s *Server) denied(req *request, id, rest string, err error) *answer {
+	var d *Denial
+	if !errors.As(err, &d) {
+		s.log.Error("deciding on a request failed", "container", id, "error", err)
+		return failure(req, http.StatusInternalServerError, "Something went wrong in Kiosc. Please try again later.")
+	}
+	switch {
+	case d.Kind == NotLoggedIn && req.isNavigation():
+		return redirect(http.StatusFound, "/login/?next="+url.QueryEscape(req.target))
+	case d.Kind == NotRunning && req.isNavigation():
+		return redirect(http.StatusFound, Prefix+"lobby/"+id+"?next="+url.QueryEscape(rest))
+	case d.Kind == NotLoggedIn:
+		a := failure(req, http.StatusUnauthorized, d.Message)
+		a.header.Set("Www-Authenticate", "Token")
+		return a
+	case d.Kind == NotRunning:
+		a := failure(req, http.StatusServiceUnavailable, d.Message)
+		a.header.Set("Retry-After", "5")
+		return a
+	}
+	return failure(req, http.StatusNotFound, d.Message)
+}
+
+func redirect(status int, location string) *answer {
+	a := newAnswer(status)
+	a.header.Set("Location", location)
+	return a
+}
+
+// unreachable is the answer when the app cannot be talked to.
+func unreachable(req *request, t Target, status int) *answer {
+	title := oneLine(t.Title)
+	if title == "" {
+		title = "The app"
+	}
+	a := failure(req, status, title+" does not answer at the moment. It may still be starting.")
+	if status == http.StatusBadGateway {
+		a.header.Set("Retry-After", "2")
+	}
+	return a
+}
+
+// failure says in plain words what went wrong, as a page or as JSON.
+func failure(req *request, status int, text string) *answer {
+	a := newAnswer(status)
+	if !req.isNavigation() {
+		a.json(text)
+		return a
+	}
+	switch status {
+	case http.StatusNotFound:
+		a.page("Not found", text, "")
+	case http.StatusInternalServerError:
+		a.page("Something went wrong", text, req.target)
+	default:
+		a.page("The app does not answer", text, req.target)
+	}
+	return a
+}

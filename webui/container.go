@@ -1,0 +1,203 @@
+package webui
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+	"kiosc/manager/service"
+)
+
+func (ui *UI) registerContainers(app *fiber.App) {
+	app.Get("/containers/detail/:container", ui.page(ui.detail))
+	app.Get("/containers/ajax/get-dynamic-details/:container", ui.data(ui.dynamicDetails))
+	app.Get("/containers/:project", ui.page(ui.containers))
+}
+
+// containerRow is a container in the list.
+type containerRow struct {
+	ID, Title, Image, Created string
+	State                     liveState
+	Controls                  controls
+}
+
+type containersPage struct {
+	frame
+	Project, ProjectTitle, Description string
+	CanCreate                          bool
+	Rows                               []containerRow
+}
+
+// detailRow is one line of the details. Key is set for what changes while somebody looks at it.
+type detailRow struct {
+	Label, Key, Value string
+	Block             bool // shown as it is typed, over several lines
+}
+
+type detailPage struct {
+	frame
+	ID, Name, Description, Project, ProjectTitle string
+	State                                        liveState
+	Controls                                     controls
+	Rows                                         []detailRow
+	CanViewLogs                                  bool
+	Log                                          string
+	// Place is where the log goes on after Log.
+	Place   uint64
+	Lines   int
+	Choices []int
+}
+
+// controls are the buttons of a container. Only what the visitor has the right to is in it.
+type controls struct {
+	ID, Title, CSRF string
+	CanOpen         bool
+	Running         bool
+	AppURL          string
+	Actions         []control
+	CanDelete       bool
+	DeleteAllowed   bool
+}
+
+// control is a button for an action that the visitor has the right to. It is hidden where the state doesn't allow it,
+// so that a live page can show it once it does.
+type control struct {
+	Action      state.Action
+	Label, Icon string
+	Allowed     bool
+}
+
+var (
+	containersTemplate = parse("containers.html")
+	detailTemplate     = parse("detail.html")
+)
+
+// Render writes the page.
+func (p containersPage) Render(w io.Writer) error { return containersTemplate.Execute(w, p) }
+
+// Render writes the page.
+func (p detailPage) Render(w io.Writer) error { return detailTemplate.Execute(w, p) }
+
+func (ui *UI) containers(v *visit) error {
+	project, err := id(v.Ctx, "project")
+	if err != nil {
+		return err
+	}
+	about, err := ui.svc.Project(v.Actor, project)
+	if err != nil {
+		return err
+	}
+	views, err := ui.svc.Containers(v.Actor, project)
+	if err != nil {
+		return err
+	}
+	p := containersPage{frame: ui.frame(v, about.Title), Project: about.ID, ProjectTitle: about.Title,
+		Description: about.Description, CanCreate: about.Rights[auth.CreateContainer]}
+	for _, view := range views {
+		p.Rows = append(p.Rows, containerRow{ID: view.ID, Title: view.Title, Image: view.Image(),
+			Created: ui.date(view.CreatedAt), State: ui.liveState(view), Controls: controlsOf(view, p.CSRF)})
+	}
+	return render(v.Ctx, fiber.StatusOK, p)
+}
+
+// buttons are the controls in the order in which pages show them.
+var buttons = []control{
+	{Action: state.Start, Label: "Start", Icon: "play-fill"},
+	{Action: state.Unpause, Label: "Unpause", Icon: "play-fill"},
+	{Action: state.Pause, Label: "Pause", Icon: "pause-fill"},
+	{Action: state.Restart, Label: "Restart", Icon: "arrow-clockwise"},
+	{Action: state.Stop, Label: "Stop", Icon: "stop-fill"},
+}
+
+func controlsOf(view service.ContainerView, csrf string) controls {
+	c := controls{ID: view.ID, Title: view.Title, CSRF: csrf, CanOpen: view.Rights[auth.ProxyContainer],
+		Running: view.State == state.Running, AppURL: appURL(view.ID, view.Path),
+		CanDelete: view.Rights[auth.DeleteContainer], DeleteAllowed: view.Allowed[state.Delete]}
+	for _, b := range buttons {
+		if view.Rights[auth.RightFor(b.Action)] {
+			b.Allowed = view.Allowed[b.Action]
+			c.Actions = append(c.Actions, b)
+		}
+	}
+	return c
+}
+
+// lineChoices are how many log lines the details may show.
+var lineChoices = []int{100, 500, service.DefaultShownLines, 5000, service.MaxShownLines}
+
+func (ui *UI) detail(v *visit) error {
+	container, err := id(v.Ctx, "container")
+	if err != nil {
+		return err
+	}
+	view, err := ui.svc.Container(v.Actor, container)
+	if err != nil {
+		return err
+	}
+	p := detailPage{frame: ui.frame(v, view.Title), ID: view.ID, Name: view.Title, Description: view.Description,
+		Project: view.Project, ProjectTitle: view.ProjectTitle, State: ui.liveState(view),
+		CanViewLogs: view.Rights[auth.ViewLogs], Lines: shownLines(v.Ctx), Choices: lineChoices}
+	p.Controls, p.Rows = controlsOf(view, p.CSRF), ui.detailRows(view)
+	if p.CanViewLogs {
+		entries, place, err := ui.svc.Logs(v.Actor, container, p.Lines)
+		if err != nil {
+			return err
+		}
+		p.Log, p.Place = strings.Join(ui.format(entries), "\n"), place
+	}
+	return render(v.Ctx, fiber.StatusOK, p)
+}
+
+func (ui *UI) detailRows(view service.ContainerView) []detailRow {
+	live := ui.liveState(view)
+	return []detailRow{
+		{Label: "SODAR UUID", Value: view.ID},
+		{Label: "Date Created", Value: ui.date(view.CreatedAt)},
+		{Label: "Date Modified", Value: ui.date(view.ModifiedAt)},
+		{Label: "Image ID", Key: "image_id", Value: live.ImageID},
+		{Label: "Container ID", Key: "container_id", Value: view.DockerID},
+		{Label: "Repository:Tag", Value: view.Image()},
+		{Label: "Node", Key: "node", Value: live.Node},
+		{Label: "Host Port", Key: "host_port", Value: live.HostPort},
+		{Label: "Container IP", Key: "container_ip", Value: view.IP},
+		{Label: "Container Port", Value: strconv.Itoa(view.Port)},
+		{Label: "Container Path", Value: view.Path},
+		{Label: "Heartbeat URL", Value: view.HeartbeatURL},
+		{Label: "Timeout [s]", Value: strconv.Itoa(view.Timeout)},
+		{Label: "Command", Value: view.Command, Block: true},
+		{Label: "Environment", Value: prettyJSON(view.Environment), Block: true},
+		{Label: "Environment Secret Keys", Value: strings.Join(view.SecretKeys, ",")},
+		{Label: "Max Retries", Value: strconv.Itoa(view.MaxRetries)},
+		{Label: "Inactivity Threshold [days]", Value: strconv.Itoa(view.InactivityDays)},
+		{Label: "State", Key: "state_shown", Value: live.Shown},
+		{Label: "Last action", Key: "last_action", Value: live.LastAction},
+		{Label: "Date of latest Docker log", Key: "date_last_docker_log", Value: ui.date(view.LastDockerLog)},
+	}
+}
+
+// prettyJSON sorts the keys and shows < and > as they are; what isn't JSON stays as it is.
+func prettyJSON(raw []byte) string {
+	if len(raw) == 0 {
+		return ""
+	}
+	var value any
+	from := json.NewDecoder(bytes.NewReader(raw))
+	from.UseNumber()
+	if err := from.Decode(&value); err != nil {
+		return string(raw)
+	}
+	var out bytes.Buffer
+	to := json.NewEncoder(&out)
+	to.SetEscapeHTML(false)
+	to.SetIndent("", "    ")
+	if err := to.Encode(value); err != nil {
+		return string(raw)
+	}
+	return strings.TrimSpace(out.String())
+}

@@ -1,0 +1,54 @@
+package webui
+
+import (
+	"io"
+	"time"
+)
+
+// Hurry shortens the intervals of event streams and sets how many there may be.
+func (ui *UI) Hurry(recheck time.Duration, limit int) {
+	ui.pace.recheck, ui.pace.heartbeat = recheck, recheck
+	ui.streams.limit = limit
+}
+
+// OpenStreams tells how many event streams are open.
+func (ui *UI) OpenStreams() int {
+	ui.streams.mu.Lock()
+	defer ui.streams.mu.Unlock()
+	return ui.streams.total
+}
+
+// ZeroPages are all pages with nothing in them.
+func ZeroPages() map[string]interface{ Render(io.Writer) error } {
+	f := frame{Assets: &assets{}}
+	return map[string]interface{ Render(io.Writer) error }{
+		"error": errorPage{frame: f}, "login": loginPage{frame: f}, "logout": logoutPage{f}, "home": homePage{frame: f},
+		"containers": containersPage{frame: f}, "detail": detailPage{frame: f}, "create": createPage{frame: f},
+		"delete": deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
+		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
+	}
+}
+
+// FullPages are pages with everything in them that the routes' tests may not reach.
+func FullPages() map[string]interface{ Render(io.Writer) error } {
+	f := frame{Title: "T", UserName: "u", CSRF: "c", Version: "v", Flash: &flash{Bad: true, Text: "<b>"},
+		Assets: &assets{Built: true, Script: "/s.js", Style: "/s.css", Theme: "/t.js", Icons: "/i.svg"}}
+	all := controls{ID: "i", CanOpen: true, Running: true, Actions: buttons, CanDelete: true}
+	on := liveState{Ongoing: true, Percent: 40, Step: "Pulling"}
+	return map[string]interface{ Render(io.Writer) error }{
+		"containers": containersPage{frame: f, CanCreate: true, Description: "d",
+			Rows: []containerRow{{ID: "i", State: on, Controls: all}}},
+		"detail": detailPage{frame: f, State: on, Controls: all, CanViewLogs: true, Log: "l", Choices: lineChoices,
+			Rows: []detailRow{{Label: "a", Key: "k", Value: "v", Block: true}}},
+		"lobby":      lobbyPage{frame: f, State: on, Failed: true, CanLogs: true, Log: "l"},
+		"token form": tokenFormPage{frame: f, Error: "e", Label: field{Errors: []string{"x"}, Help: "h", Max: 3}},
+		"tokens":     tokensPage{frame: f, Tokens: []tokenRow{{Expired: true, Expires: "2001"}, {Name: "n"}}},
+		"login":      loginPage{frame: f, Error: "e", Name: "n", Next: "/"},
+	}
+}
+
+// LocalPath checks where a login may lead to.
+var LocalPath = localPath
+
+// AppURL is the address of an app.
+var AppURL = appURL

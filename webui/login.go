@@ -1,0 +1,78 @@
+package webui
+
+import (
+	"io"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/service"
+)
+
+func (ui *UI) registerLogin(app *fiber.App) {
+	app.Get("/login/", ui.open(ui.showLogin))
+	app.Post("/login/", ui.open(ui.login))
+	app.Get("/logout/", ui.page(ui.showLogout))
+	app.Post("/logout/", ui.page(ui.logout))
+}
+
+type loginPage struct {
+	frame
+	Name, Next string
+	// Error is why the last attempt failed; empty for none.
+	Error string
+}
+
+type logoutPage struct{ frame }
+
+var (
+	loginTemplate  = parse("login.html")
+	logoutTemplate = parse("logout.html")
+)
+
+// Render writes the page.
+func (p loginPage) Render(w io.Writer) error { return loginTemplate.Execute(w, p) }
+
+// Render writes the page.
+func (p logoutPage) Render(w io.Writer) error { return logoutTemplate.Execute(w, p) }
+
+func (ui *UI) showLogin(c *fiber.Ctx) error {
+	next := localPath(c.Query("next"), "/")
+	if _, err := ui.svc.BySession(c.Cookies(SessionCookie)); err == nil {
+		return c.Redirect(next)
+	}
+	p := loginPage{frame: ui.plainFrame("Log in"), Next: next}
+	p.Flash = ui.takeFlash(c)
+	return render(c, fiber.StatusOK, p)
+}
+
+func (ui *UI) login(c *fiber.Ctx) error {
+	name, next := strings.TrimSpace(c.FormValue("username")), localPath(c.FormValue("next"), "/")
+	secret, err := ui.svc.Login(c.UserContext(), name, c.FormValue("password"))
+	if state.CodeOf(err) == state.Internal {
+		return err
+	}
+	if err != nil {
+		status, message := answer(err)
+		if status == fiber.StatusTooManyRequests || status == fiber.StatusServiceUnavailable {
+			c.Set(fiber.HeaderRetryAfter, service.RetryAfter)
+		}
+		return render(c, status, loginPage{frame: ui.plainFrame("Log in"), Name: name, Next: next, Error: message})
+	}
+	ui.setCookie(c, SessionCookie, secret, int(service.SessionLife.Seconds()))
+	return c.Redirect(next)
+}
+
+func (ui *UI) showLogout(v *visit) error {
+	return render(v.Ctx, fiber.StatusOK, logoutPage{ui.frame(v, "Log out")})
+}
+
+func (ui *UI) logout(v *visit) error {
+	if err := ui.svc.Logout(v.UserContext(), v.Session); err != nil {
+		return err
+	}
+	ui.setCookie(v.Ctx, SessionCookie, "", -1)
+	ui.setFlash(v.Ctx, flash{Text: "You are logged out."})
+	return v.Redirect("/login/")
+}
