@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+
+	"kiosc/cluster/wire"
+)
+
+const (
+	// maxLine is the longest line that is sent, in bytes; a longer one becomes several.
+	maxLine = 16 << 10
+	// maxFrame is far above what Docker puts into one frame, 16 KiB and a time.
+	maxFrame  = 1 << 20
+	frameHead = 8
+	// overlap is how far before the known places Docker is asked to begin. Docker writes the lines of both outputs into
+	// one file, in an order in which their times can differ by scheduling only, and what is stored is always a beginning
+	// of that file. So whatever either output wrote longer ago than this is stored already.
+	overlap = 2 * time.Second
+)
+
+// Logs calls f for each line after from, with the place behind it, and follows until the process has ended: then it
+// returns nil. A frame of Docker's is one line, without its line end; a process's line of more than 16 KiB comes as
+// several.
+func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, f func(line wire.LogLine, after wire.Cursor) error) error {
+	if err := e.own(ctx, dockerID); err != nil {
+		return err
+	}
+	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: true}
+	if last := max(from.Stdout.Time, from.Stderr.Time); last > 0 {
+		since := time.Unix(0, last).Add(-overlap)
+		options.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+	}
+	stream, err := e.docker.ContainerLogs(ctx, dockerID, options)
+	if errdefs.IsNotFound(err) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return explain(err, "reading the Docker container's log")
+	}
+	defer stream.Close()
+	stop := context.AfterFunc(ctx, func() { stream.Close() })
+	defer stop()
+	r := &logReader{from: from, at: from, f: f, warn: func(text string) { e.logger.Warn("a line of a log has no time", "id", dockerID, "line", text) }}
+	err = r.readAll(bufio.NewReaderSize(stream, 64<<10))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// logReader turns Docker's frames into lines.
+type logReader struct {
+	from wire.Cursor // lines up to here are stored
+	at   wire.Cursor // the place behind the last line
+	// skipped counts the stored lines with the very time of from, by output.
+	skipped struct{ stdout, stderr uint32 }
+	f       func(wire.LogLine, wire.Cursor) error
+	warn    func(text string)
+}
+
+func (r *logReader) readAll(in io.Reader) error {
+	var head [frameHead]byte
+	for {
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("reading a log: %w (%w)", ErrUnavailable, err)
+		}
+		size := binary.BigEndian.Uint32(head[4:])
+		if size > maxFrame {
+			return fmt.Errorf("reading a log: a frame of %d bytes", size)
+		}
+		frame := make([]byte, size)
+		if _, err := io.ReadFull(in, frame); err != nil {
+			return fmt.Errorf("reading a log: %w (%w)", ErrUnavailable, err)
+		}
+		if err := r.take(head[0] == 2, frame); err != nil {
+			return err
+		}
+	}
+}
+
+// take handles one frame: a time, a blank and the text.
+func (r *logReader) take(stderr bool, frame []byte) error {
+	stamp, text, ok := bytes.Cut(frame, []byte(" "))
+	at, err := time.Parse(time.RFC3339Nano, string(stamp))
+	if !ok || err != nil {
+		r.warn(string(frame[:min(len(frame), 200)]))
+		return nil
+	}
+	from, place, skipped := r.from.Stdout, &r.at.Stdout, &r.skipped.stdout
+	if stderr {
+		from, place, skipped = r.from.Stderr, &r.at.Stderr, &r.skipped.stderr
+	}
+	for _, part := range split(strings.TrimRight(string(text), "\r\n")) {
+		now := at.UnixNano()
+		if now < from.Time {
+			continue
+		}
+		if now == from.Time && *skipped < from.Count {
+			*skipped++
+			continue
+		}
+		if now == place.Time {
+			place.Count++
+		} else {
+			*place = wire.Place{Time: now, Count: 1}
+		}
+		if err := r.f(wire.LogLine{Time: now, Stderr: stderr, Text: part}, r.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split makes valid text of at most maxLine bytes a piece.
+func split(text string) (parts []string) {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	for len(text) > maxLine {
+		cut := maxLine
+		for !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		parts, text = append(parts, text[:cut]), text[cut:]
+	}
+	return append(parts, text)
+}
