@@ -36,7 +36,7 @@ const (
 	// firstLeader bounds the wait for a leader at the start. A cluster of one elects itself within two seconds.
 	firstLeader = 30 * time.Second
 	// maxBody bounds the body of a request to Kiosc's own pages and API, in bytes. Apps have no such limit.
-	maxBody = 4 << 20
+	maxBody = 16 << 20
 )
 
 // Config is what an operator decides.
@@ -206,7 +206,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer m.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	app, front, err := m.front()
+	app, ui, front, err := m.front()
 	if err != nil {
 		return err
 	}
@@ -227,6 +227,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(func(ctx context.Context) error { return m.cluster.Serve(ctx) })
 	part(func(ctx context.Context) error { m.node.Lead(ctx, m.hub.Run); return nil })
 	<-ctx.Done()
+	ui.Close() // ends the event streams, which the front waits for
 	running.Wait()
 	if err := app.Shutdown(); err != nil {
 		m.cfg.Logger.Warn("the web server did not stop cleanly", "error", err)
@@ -238,19 +239,20 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // front is what browsers meet: the proxy, and behind it pages and API.
-func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
-	app := fiber.New(fiber.Config{
-		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, StreamRequestBody: false,
-		ReadBufferSize: 64 << 10, Immutable: true,
-	})
-	api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie}).Register(app)
+func (m *Manager) front() (*fiber.App, *webui.UI, *proxy.Server, error) {
 	ui, err := webui.New(m.service, webui.Options{Version: m.cfg.Version, Logger: m.cfg.Logger})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
+	app := fiber.New(fiber.Config{
+		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: 64 << 10, Immutable: true,
+		ErrorHandler: ui.ErrorHandler,
+	})
+	api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie}).Register(app)
 	m.registerAdmin(app)
 	ui.Register(app)
-	return app, proxy.New(proxy.Config{
+	app.Handler() // builds the routes, which Server alone would not
+	return app, ui, proxy.New(proxy.Config{
 		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: webui.SessionCookie, Logger: m.cfg.Logger,
 	}), nil
 }

@@ -222,8 +222,11 @@ func (s *Service) Open(ctx context.Context, a Actor, id string) (state.Container
 	return s.request(ctx, a, id, action)
 }
 
-// Delete asks for a container's removal and waits until it is gone, but not longer than the container's timeout. The
-// error has code Conflict where Docker failed to remove it, Unavailable where that takes longer.
+// ErrStillDeleting says that a deletion takes longer than its caller waited.
+var ErrStillDeleting = state.Errorf(state.Unavailable, "The container is still being deleted; it will be gone once its Docker host answers.")
+
+// Delete asks for a container's removal and waits until it is gone, but not longer than the container's timeout: then
+// the error is ErrStillDeleting. It has code Conflict where Docker failed to remove it.
 func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
 	c, err := s.Act(ctx, a, id, state.Delete)
 	if err != nil {
@@ -251,7 +254,7 @@ func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return state.Errorf(state.Unavailable, "The container is still being deleted; it will be gone once its Docker host answers.")
+			return ErrStillDeleting
 		}
 	}
 }
