@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -184,13 +186,23 @@ func (e *Engine) describe(id string, generation uint64, spec wire.Spec, imageID 
 		CapDrop:     []string{"NET_RAW"},
 		Resources:   container.Resources{PidsLimit: &processes},
 	}
-	if spec.NoFileHard > 0 {
-		host.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: spec.NoFileSoft, Hard: spec.NoFileHard}}
+	if hard := min(spec.NoFileHard, openFiles()); hard > 0 {
+		host.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: min(spec.NoFileSoft, hard), Hard: hard}}
 	}
 	if e.mode == ModeHost {
 		host.PortBindings = nat.PortMap{port: {{HostIP: "127.0.0.1"}}} // the engine chooses a free port
 	}
 	return config, host
+}
+
+// openFiles is how many files a process of this machine may open at most. Docker can't start a container with more where
+// it lacks the right to raise its own limit, as within another container.
+func openFiles() int64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Max > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(limit.Max)
 }
 
 // Start starts a Docker container.

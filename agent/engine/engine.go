@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,8 +155,8 @@ func (e *Engine) prepare(ctx context.Context) error {
 	}
 }
 
-// detect finds out whether this process can reach bridge networks: it can where a bridge's gateway is an address of its
-// own, and not with a rootless, virtual or remote Docker.
+// detect finds out whether this process can reach bridge networks: it can where it has an address of its own in Docker's
+// bridge, that of the bridge itself, and not with a rootless, virtual or remote Docker.
 func (e *Engine) detect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -167,15 +168,10 @@ func (e *Engine) detect(ctx context.Context) error {
 	if err != nil {
 		return explain(err, "looking at Docker's bridge network")
 	}
-	local, err := net.InterfaceAddrs()
-	if err != nil {
-		return fmt.Errorf("listing this machine's addresses: %w", err)
-	}
+	local := localSubnets()
 	for _, ipam := range bridge.IPAM.Config {
-		for _, addr := range local {
-			if own, ok := addr.(*net.IPNet); ok && ipam.Gateway != "" && own.IP.String() == ipam.Gateway {
-				e.mode = ModeDockerShared
-			}
+		if subnet, err := netip.ParsePrefix(ipam.Subnet); err == nil && slices.Contains(local, subnet) {
+			e.mode = ModeDockerShared
 		}
 	}
 	return nil
