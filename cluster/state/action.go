@@ -236,8 +236,8 @@ func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
 		}
 		next, line.Level = Failed, Severe
 		line.Text = "The Docker container " + short(cont.DockerID) + " is gone from its Docker host."
-	case next == Exited && (cont.State == Exited || cont.State == Failed):
-		return nil
+	case cont.State == Failed && (next == Created || next == Exited || next == Dead), next == Exited && cont.State == Exited:
+		return nil // failed stays until somebody acts
 	case next == Exited && c.Time.Sub(c.StartedAt) < earlyExit:
 		next, line.Level = Failed, Severe
 		line.Text = "The process in the container ended with exit code " + itoa(c.ExitCode) + " right after its start."

@@ -24,6 +24,7 @@ func (a *API) registerContainers(app *fiber.App) {
 	api.Post("/create/:project", a.with(containerMedia, a.createContainer))
 	api.Delete("/delete/:container", a.with(containerMedia, a.deleteContainer))
 	api.Get("/detail/:container", a.with(containerMedia, a.showContainer))
+	api.Get("/logs/:container", a.with(containerMedia, a.showLog))
 	api.Get("/start/:container", a.with(containerMedia, tokenOnly(a.startContainer)))
 	api.Post("/start/:container", a.with(containerMedia, a.startContainer))
 	api.Get("/stop/:container", a.with(containerMedia, tokenOnly(a.stopContainer)))
@@ -117,6 +118,30 @@ func (a *API) showContainer(c *fiber.Ctx, actor service.Actor) error {
 		return err
 	}
 	return c.JSON(render(view.Container))
+}
+
+// logPage is a part of a container's log, oldest first.
+type logPage struct {
+	Next  uint64   `json:"next"` // where the next part begins
+	Lines []string `json:"lines"`
+}
+
+// showLog returns what was stored after the place in the query, from the beginning without one.
+func (a *API) showLog(c *fiber.Ctx, actor service.Actor) error {
+	place, err := strconv.ParseUint(c.Query("after", "0"), 10, 64)
+	if err != nil {
+		return &state.Error{Code: state.Invalid, Message: "Please correct the marked fields.",
+			Fields: map[string][]string{"after": {"A valid integer is required."}}}
+	}
+	entries, next, err := a.service.LogsSince(actor, c.Params("container"), place)
+	if err != nil {
+		return err
+	}
+	out := logPage{Next: next, Lines: make([]string, len(entries))}
+	for i, e := range entries {
+		out.Lines[i] = e.Format(time.Local)
+	}
+	return c.JSON(out)
 }
 
 // containerInput is what a client may say of a new container. Everything else, such as state or container_id, is
