@@ -71,7 +71,7 @@ func (e *Engine) importFile(ctx context.Context, ref string, f io.Reader, size i
 		_, err = io.Copy(io.Discard, out)
 		err = errors.Join(err, out.Close())
 	}
-	read.CloseWithError(errors.New("Docker has stopped reading"))
+	read.CloseWithError(errors.New("the reader has gone"))
 	if packErr := <-packed; err == nil {
 		err = packErr
 	}

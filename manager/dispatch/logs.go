@@ -37,14 +37,13 @@ func (s *session) acceptLogs(ctx context.Context, streams *sync.WaitGroup) {
 			defer streams.Done()
 			defer func() { <-room }()
 			defer stream.Kill()
-			if err := s.takeLogs(ctx, stream, head); err != nil && ctx.Err() == nil {
-				s.logger.Debug("a log stream ended", "container", head.Container, "error", err)
-			}
+			err := s.takeLogs(ctx, stream, head)
+			s.logger.Debug("a log stream ended", "container", head.Container, "reason", err)
 		}()
 	}
 }
 
-// takeLogs tells the agent where the stored log ends and stores what follows, batch by batch.
+// takeLogs tells the agent where the stored log ends and stores what follows, batch by batch. It returns why it ended.
 func (s *session) takeLogs(ctx context.Context, stream *wire.Stream, head wire.LogsHeader) error {
 	var at state.Cursor
 	err := s.hub.store.View(func(tx *state.Tx) error {

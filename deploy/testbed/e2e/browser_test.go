@@ -1,0 +1,171 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"kiosc/deploy/testbed"
+)
+
+// visitTimeout bounds the whole visit, stepTimeout each step of it.
+const (
+	visitTimeout = 3 * time.Minute
+	stepTimeout  = 30 * time.Second
+)
+
+// artifacts is where the screenshots go.
+const artifacts = "../../../e2e-artifacts"
+
+// browser is one tab of a real Chromium.
+type browser struct {
+	testing.TB
+	ctx  context.Context
+	base string
+}
+
+func open(t testing.TB, base string) *browser {
+	require.NoError(t, os.MkdirAll(artifacts, 0o755))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox,
+		chromedp.WindowSize(1280, 800), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	ctx, cancel := context.WithTimeout(context.Background(), visitTimeout)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &browser{t, ctx, base}
+	b.do(chromedp.Navigate("about:blank"))
+	return b
+}
+
+// do makes some steps, each in its time.
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	for _, step := range steps {
+		// The first step starts the browser, which must outlive the step's own time.
+		done := make(chan error, 1)
+		go func() { done <- chromedp.Do(b.ctx, step) }()
+		select {
+		case err := <-done:
+			require.NoError(b, err)
+		case <-time.After(stepTimeout):
+			b.shot("stuck")
+			require.FailNow(b, "a step took too long")
+		}
+	}
+}
+
+func eval[T any](b *browser, script string) T {
+	b.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script))
+	require.NoError(b, err, script)
+	return v
+}
+
+// until waits for a script to be true.
+func (b *browser) until(what, script string) {
+	b.Helper()
+	ok := false
+	for end := time.Now().Add(stepTimeout); !ok && time.Now().Before(end); {
+		v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+script+")"))
+		ok = err == nil && v
+		if !ok {
+			<-time.After(100 * time.Millisecond)
+		}
+	}
+	if !ok {
+		b.shot("stuck")
+	}
+	require.True(b, ok, what)
+}
+
+func (b *browser) visit(path string) { b.Helper(); b.do(chromedp.Navigate(b.base + path)) }
+
+// shot leaves a picture of the page.
+func (b *browser) shot(name string) {
+	b.Helper()
+	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	require.NoError(b, err)
+	require.NoError(b, os.WriteFile(filepath.Join(artifacts, name+".png"), picture, 0o644))
+}
+
+// href is where the first link that fits leads.
+func (b *browser) href(selector string) string {
+	b.Helper()
+	return eval[string](b, `document.querySelector('`+selector+`').getAttribute("href")`)
+}
+
+func TestANewcomersVisit(t *testing.T) {
+	k := testbed.Start(t)
+	b := open(t, "http://"+k.Addr)
+
+	b.visit("/")
+	b.do(chromedp.WaitVisible("#username"), chromedp.SendKeys("#username", "admin"), chromedp.SendKeys("#password", "wrong password"),
+		chromedp.Click("form button"))
+	b.until("a wrong password is refused", `document.querySelector('.alert-danger')`)
+	b.do(chromedp.SendKeys("#password", testbed.Password))
+	b.shot("1-login")
+	b.do(chromedp.Click("form button"))
+	b.until("the projects are listed", `document.body.innerText.includes("Demo")`)
+	b.shot("2-projects")
+	require.Equal(t, "", eval[string](b, `document.cookie`), "scripts can't read the session")
+
+	b.visit("/containers/" + k.Project())
+	b.until("the containers are listed", `document.body.innerText.includes("Demo app")`)
+	b.shot("3-containers")
+
+	lobby := b.href(`a[href^="/containers/proxy/lobby/"]`)
+	b.visit(lobby)
+	b.shot("4-lobby")
+	b.until("the lobby leads to the app", `location.pathname.match(/^\/containers\/proxy\/[0-9a-f-]{36}\/$/)`)
+	b.until("server-sent events come", `Number(document.getElementById("value")?.textContent) > 0`)
+	b.until("the WebSocket is open", `document.getElementById("ws")?.textContent === "open"`)
+	b.do(chromedp.SetValue("#text", "Hello, Kiosc"), chromedp.Click("#form button"))
+	b.until("the WebSocket echoes", `document.querySelector("#answers li")?.textContent === "Hello, Kiosc"`)
+	b.until("the page says for whom it is", `document.body.innerText.includes("for admin")`)
+	b.shot("5-app")
+
+	createAndDelete(t, k, b)
+}
+
+// createAndDelete is the life of a container of the visitor's own.
+func createAndDelete(t *testing.T, k *testbed.Kiosc, b *browser) {
+	b.visit("/containers/create/" + k.Project())
+	for name, value := range map[string]string{"title": "My <b>app</b>", "description": "Five lines", "repository": "kiosc/demo",
+		"tag": "1", "environment": "[1]", "command": "--lines 5"} {
+		b.do(chromedp.SendKeys("#f-"+name, value))
+	}
+	b.do(chromedp.SetValue("#f-container_port", "8080"), chromedp.Submit("#f-title"))
+	b.until("a wrong environment is marked", `document.getElementById("e-environment")?.textContent.includes("Environment must be a dictionary!")`)
+	b.shot("6-form-error")
+	b.do(chromedp.SetValue("#f-environment", `{"COLOR": "blue"}`), chromedp.Submit("#f-title"))
+	b.until("the container is shown", `location.pathname.startsWith("/containers/detail/")`)
+	id := strings.TrimPrefix(eval[string](b, `location.pathname`), "/containers/detail/")
+
+	b.do(chromedp.Click(`form[action="/containers/start/` + id + `"] button`))
+	b.until("the log comes by itself", `document.getElementById("log")?.textContent.includes("(Docker) line 5")`)
+	k.WaitState(stepTimeout, id, "running")
+	b.until("the page can stop it", `document.querySelector('form[action="/containers/stop/`+id+`"] button')`)
+	b.shot("7-details")
+
+	b.visit("/containers/proxy/" + id + "/")
+	b.until("the app opens", `document.querySelector("h1")?.textContent === "My <b>app</b>"`)
+	b.visit("/containers/detail/" + id)
+	b.do(chromedp.Click(`form[action="/containers/stop/` + id + `"] button`))
+	k.WaitState(stepTimeout, id, "exited")
+	b.visit("/containers/delete/" + id)
+	b.do(chromedp.Click(`form[action="/containers/delete/` + id + `"] button`))
+	b.until("it is gone", `document.body.innerText.includes("Container deleted.")`)
+	require.Empty(t, k.Containers(id))
+	b.shot("8-deleted")
+}
