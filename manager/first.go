@@ -20,7 +20,8 @@ const AdminName = "admin"
 // caContext binds the sealed key of the CA to its purpose.
 const caContext = "cluster-ca"
 
-// initialize makes what a new cluster has. One that is cut off begins from nothing at the next start.
+// initialize makes what a new cluster has: an admin, and a first project with a container that shows what Kiosc does.
+// One that is cut off begins from nothing at the next start.
 func (m *Manager) initialize(ctx context.Context, ca *pki.CA) error {
 	if ca == nil {
 		return nil
@@ -32,10 +33,8 @@ func (m *Manager) initialize(ctx context.Context, ca *pki.CA) error {
 	if err != nil {
 		return err
 	}
-	if m.cfg.Demo {
-		if err := m.initializeDemo(ctx, admin); err != nil {
-			return err
-		}
+	if err := m.initializeDemo(ctx, admin); err != nil {
+		return err
 	}
 	if err := m.identity.Save(m.path(nodeDir)); err != nil {
 		return err

@@ -48,8 +48,6 @@ type Config struct {
 	Bootstrap bool
 	// AdminPassword is the first admin's, at the very first start only; empty for a generated one.
 	AdminPassword string
-	// Demo makes a first project with a container that shows what Kiosc does.
-	Demo    bool
 	Version string
 	Logger  *slog.Logger
 }

@@ -57,15 +57,11 @@ func createFields() []field {
 		number("container_port", "Container port", service.DefaultPort, "Where the web server in the image listens."),
 		{Name: "container_path", Label: "Container path", Max: state.MaxPath,
 			Help: "Added to the app's address when it is opened. May be empty."},
-		{Name: "heartbeat_url", Label: "Heartbeat URL", Max: state.MaxPath},
 		number("timeout", "Timeout [seconds]", service.DefaultTimeout, "How long Docker may take for an action."),
 		{Name: "environment", Label: "Environment", Kind: "area", Rows: 6, Max: state.MaxEnvironment,
 			Help: `Variables for the app as a JSON object, such as {"TITLE": "My app"}. __KIOSC_URL_PREFIX__ in a value becomes the app's address.`},
 		{Name: "environment_secret_keys", Label: "Environment secret keys", Max: 4096,
 			Help: "Names of the variables whose values are kept secret, separated by commas."},
-		number("max_retries", "Max retries", service.DefaultMaxRetries, "How often a crashed app is started again."),
-		number("inactivity_threshold", "Inactivity threshold [days]", service.DefaultInactivityDays,
-			"An app that nobody opens for so long is stopped."),
 		{Name: "command", Label: "Command", Kind: "area", Rows: 2, Max: state.MaxCommand,
 			Help: "Instead of the image's own command. May be empty."},
 	}
@@ -151,9 +147,8 @@ func containerInput(fields []field) (in service.ContainerInput, wrong map[string
 	in = service.ContainerInput{
 		Title: text["title"], Description: text["description"], Repository: text["repository"], Tag: text["tag"],
 		Port: number("container_port"), Path: strings.TrimSpace(text["container_path"]),
-		HeartbeatURL: strings.TrimSpace(text["heartbeat_url"]), Timeout: number("timeout"),
+		Timeout:     number("timeout"),
 		Environment: []byte(text["environment"]), SecretKeys: text["environment_secret_keys"], Command: text["command"],
-		MaxRetries: number("max_retries"), InactivityDays: number("inactivity_threshold"),
 	}
 	return in, wrong
 }

@@ -1,7 +1,6 @@
 package webui
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -65,7 +64,7 @@ func (ui *UI) liveState(view service.ContainerView) liveState {
 		l.HostPort = strconv.Itoa(view.HostPort)
 	}
 	if view.Action != "" {
-		l.LastAction = fmt.Sprintf("%s (%d/%d)", view.Action, l.Retries, view.MaxRetries)
+		l.LastAction = string(view.Action)
 	}
 	if text := ui.date(view.LastDockerLog); text != "" {
 		l.LastDockerLog = &text

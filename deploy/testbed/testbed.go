@@ -56,16 +56,28 @@ type Kiosc struct {
 	Binary, Dir, Addr string
 	Token             string
 
-	cmd *exec.Cmd
-	out *bytes.Buffer
+	args []string
+	cmd  *exec.Cmd
+	out  *bytes.Buffer
 }
 
 // Start starts kiosc dev on a fresh data directory. Everything is removed when the test ends.
 func Start(t testing.TB) *Kiosc {
 	t.Helper()
+	return start(t, "dev")
+}
+
+// StartManager starts a manager of a new cluster, without any Docker host.
+func StartManager(t testing.TB) *Kiosc {
+	t.Helper()
+	return start(t, "manager", "--bootstrap", "--cluster-listen", freeAddr(t))
+}
+
+func start(t testing.TB, args ...string) *Kiosc {
+	t.Helper()
 	binary, err := build()
 	require.NoError(t, err)
-	k := &Kiosc{TB: t, Binary: binary, Dir: t.TempDir(), Addr: freeAddr(t)}
+	k := &Kiosc{TB: t, Binary: binary, Dir: t.TempDir(), Addr: freeAddr(t), args: args}
 	t.Cleanup(k.clean)
 	k.Run()
 	k.Token = strings.TrimSpace(k.CLI("token", "create", "--user", "admin"))
@@ -83,7 +95,7 @@ func freeAddr(t testing.TB) string {
 func (k *Kiosc) Run() {
 	k.Helper()
 	k.out = new(bytes.Buffer)
-	k.cmd = exec.Command(k.Binary, "dev", "--listen", k.Addr, "--data-dir", k.Dir, "--log-level", "debug")
+	k.cmd = exec.Command(k.Binary, append(k.args, "--listen", k.Addr, "--data-dir", k.Dir, "--log-level", "debug")...)
 	k.cmd.Env = append(os.Environ(), "KIOSC_ADMIN_PASSWORD="+Password)
 	k.cmd.Stdout, k.cmd.Stderr = k.out, k.out
 	require.NoError(k, k.cmd.Start())
@@ -95,6 +107,26 @@ func (k *Kiosc) Run() {
 		answer.Body.Close()
 		return answer.StatusCode == http.StatusOK
 	})
+}
+
+// Agent starts kiosc agent on the local Docker with a join token, as on a Docker host of its own. The returned function
+// ends it.
+func (k *Kiosc) Agent(token string) (stop func()) {
+	k.Helper()
+	cmd := exec.Command(k.Binary, "agent", "--join", k.ClusterAddr(), "--token", token, "--name", "other-host",
+		"--data-dir", filepath.Join(k.Dir, "agent"))
+	out := new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(k, cmd.Start())
+	return func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(stopTimeout, func() { cmd.Process.Kill() })
+		err := cmd.Wait()
+		timer.Stop()
+		if err != nil || k.Failed() {
+			k.Errorf("the agent: %v\n%s", err, tail(out.String(), 4000))
+		}
+	}
 }
 
 // Kill ends the program as a power failure would.
@@ -290,3 +322,6 @@ func (k *Kiosc) LogHas(id, text string) bool {
 	}
 	return false
 }
+
+// ClusterAddr is where agents reach a manager that StartManager has started.
+func (k *Kiosc) ClusterAddr() string { return k.args[len(k.args)-1] }

@@ -109,7 +109,7 @@ func runDev(cmd *cobra.Command, node nodeFlags, man managerFlags, ag agentFlags,
 		return err
 	}
 	m, err := manager.New(ctx, manager.Config{DataDir: node.dataDir, Listen: man.listen, ClusterListen: man.clusterListen,
-		Bootstrap: true, AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Demo: true, Version: version(), Logger: logger})
+		Bootstrap: true, AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -173,9 +173,9 @@ func greet(w io.Writer, m *manager.Manager, dataDir string) {
 	fmt.Fprintf(w, "\n  Kiosc is running at http://%s\n  User:     %s\n", printable(m.Addr()), manager.AdminName)
 	switch {
 	case m.FirstPassword != "":
-		fmt.Fprintf(w, "  Password: %s   (shown only now; change KIOSC_ADMIN_PASSWORD before a first start to choose it)\n", m.FirstPassword)
+		fmt.Fprintf(w, "  Password: %s   (shown only now)\n", m.FirstPassword)
 	default:
-		fmt.Fprintf(w, "  Password: the one from the first start\n")
+		fmt.Fprintf(w, "  Password: as set at the first start\n")
 	}
 	fmt.Fprintf(w, "  Data:     %s\n  Press Ctrl-C to stop; containers go on.\n\n", dataDir)
 }
