@@ -63,15 +63,12 @@ func (s *Service) Projects(a Actor) (views []ProjectView, err error) {
 // Project returns one project.
 func (s *Service) Project(a Actor, id string) (view ProjectView, err error) {
 	err = s.store.View(func(tx *state.Tx) error {
-		p, ok, err := tx.Project(id)
-		if err != nil {
-			return err
-		}
 		if err := may(tx, a, id, auth.ViewContainer); err != nil {
 			return err
 		}
-		if !ok {
-			return state.Errorf(state.NotFound, "There is no such project, or you have no access to it.")
+		p, _, err := tx.Project(id)
+		if err != nil {
+			return err
 		}
 		view, err = projectView(tx, a, p)
 		return err

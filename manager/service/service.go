@@ -62,22 +62,27 @@ func (a Actor) via() string {
 // now is when a command was made, in UTC and without what can't be encoded.
 func now() time.Time { return time.Now().UTC().Round(0) }
 
+var errNoProject = state.Errorf(state.NotFound, "There is no such project, or you have no access to it.")
+
 var errNoContainer = state.Errorf(state.NotFound, "There is no such container, or you have no access to it.")
 
 // may refuses with NotFound where the actor has no access to the project at all, with Forbidden where only the right
 // is missing.
 func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
-	role, err := tx.RoleOf(project, a.User.ID)
+	_, known, err := tx.Project(project)
 	if err != nil {
 		return err
 	}
-	if auth.Can(a.User, role, right) {
+	role, err := tx.RoleOf(project, a.User.ID)
+	switch {
+	case err != nil:
+		return err
+	case known && auth.Can(a.User, role, right):
 		return nil
-	}
-	if auth.Can(a.User, role, auth.ViewContainer) {
+	case known && auth.Can(a.User, role, auth.ViewContainer):
 		return state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
 	}
-	return state.Errorf(state.NotFound, "There is no such project, or you have no access to it.")
+	return errNoProject
 }
 
 // container looks up a container for an actor with a right.
