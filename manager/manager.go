@@ -48,8 +48,8 @@ type Config struct {
 	Bootstrap bool
 	// AdminPassword is the first admin's, at the very first start only; empty for a generated one.
 	AdminPassword string
-	Version string
-	Logger  *slog.Logger
+	Version       string
+	Logger        *slog.Logger
 }
 
 // Manager is one running manager.
