@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"kiosc/agent/engine"
@@ -17,6 +18,9 @@ const (
 	drainTimeout = 30 * time.Second
 	// flushLines is how often the lines of a long pull are sent.
 	flushLines = time.Second
+	// maxLines and maxLine (bytes) bound the lines of one report, well below the limits of the protocol.
+	maxLines = 1000
+	maxLine  = 4 << 10
 )
 
 // job carries out one order.
@@ -72,7 +76,15 @@ func (j *job) fail(ctx context.Context, cause error) error {
 	return j.report(ctx, true, "failed", left)
 }
 
+// line adds a line to the next report. What is too much for one report is left out: a report that the manager refuses
+// could never be delivered.
 func (j *job) line(process, level, text string) {
+	if len(j.lines) >= maxLines {
+		return
+	}
+	if len(text) > maxLine {
+		text = strings.ToValidUTF8(text[:maxLine], "") + " …"
+	}
 	j.lines = append(j.lines, wire.TaskLine{Time: time.Now(), Process: process, Level: level, Text: text})
 }
 

@@ -17,12 +17,21 @@ import (
 // joinTimeout bounds the whole of one join.
 const joinTimeout = 15 * time.Second
 
+// maxJoining bounds the nodes that join at the same time. They have shown nothing yet, so they get little room.
+const maxJoining = 16
+
 // refusedJoin is the one answer to every wrong token, so that it tells nothing about the right one.
 const refusedJoin = "The join token is not valid for this cluster. Print a new one with: kiosc join-token agent"
 
 // serveJoin gives a certificate to a node that shows the secret of a join token.
 func (m *Manager) serveJoin(ctx context.Context, conn *tls.Conn, _ pki.Peer) {
 	defer conn.Close()
+	select {
+	case m.joining <- struct{}{}:
+		defer func() { <-m.joining }()
+	default:
+		return // more strangers than there is room for
+	}
 	conn.SetDeadline(time.Now().Add(joinTimeout))
 	msg, err := wire.Read(conn)
 	if err != nil {

@@ -65,6 +65,7 @@ type Manager struct {
 	node     *consensus.Node
 	hub      *dispatch.Hub
 	service  *service.Service
+	joining  chan struct{} // has a value for each node that is joining
 
 	// FirstPassword is the generated password of the first admin; empty after the first start.
 	FirstPassword string
@@ -73,7 +74,7 @@ type Manager struct {
 // New opens the data directory and the listeners and brings the state up, so that every mistake in the settings shows
 // here. The caller must call Run, which also closes everything.
 func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
-	m := &Manager{cfg: cfg}
+	m := &Manager{cfg: cfg, joining: make(chan struct{}, maxJoining)}
 	defer func() {
 		if err != nil {
 			m.close()

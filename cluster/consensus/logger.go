@@ -18,15 +18,18 @@ func newLogger(to *slog.Logger) *hclogLogger {
 	return &hclogLogger{l}
 }
 
+// firstElection is how every start of a cluster begins; it is no reason to worry.
+const firstElection = "heartbeat timeout reached, starting election"
+
 type sink struct{ to *slog.Logger }
 
 func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	at := slog.LevelDebug
-	switch level {
-	case hclog.Warn:
-		at = slog.LevelWarn
-	case hclog.Error:
+	switch {
+	case level == hclog.Error:
 		at = slog.LevelError
+	case level == hclog.Warn && msg != firstElection:
+		at = slog.LevelWarn
 	}
 	s.to.Log(context.Background(), at, "raft: "+msg, args...)
 }

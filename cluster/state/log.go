@@ -42,15 +42,18 @@ type LogEntry struct {
 
 // Format gives the line as people know it: [YYYY-MM-DD HH:MM:SS LEVEL user] (Process) message.
 func (e LogEntry) Format(zone *time.Location) string {
-	level, user := e.Level, e.User
+	level, user, process := e.Level, e.User, e.Process
 	if level == "" {
 		level = Info
 	}
 	if user == "" {
 		user = "anonymous"
 	}
+	if process == "" {
+		process = ProcessObject
+	}
 	return fmt.Sprintf("[%s %s %s] (%s%s) %s", e.Time.In(zone).Format(time.DateTime), strings.ToUpper(string(level)),
-		user, strings.ToUpper(string(e.Process[:1])), e.Process[1:], e.Text)
+		user, strings.ToUpper(string(process[:1])), process[1:], e.Text)
 }
 
 // The log of one container keeps its newest lines within these limits.

@@ -25,6 +25,8 @@ var callers = map[string]pki.Role{ALPNAgent: pki.RoleAgent, ALPNRaft: pki.RoleMa
 
 const (
 	handshakeTimeout = 10 * time.Second
+	// acceptPause follows a failure to accept, so that a lasting one doesn't fill the log.
+	acceptPause = time.Second
 	// maxHandshakes bounds the connections that haven't said yet who they are.
 	maxHandshakes = 256
 )
@@ -74,12 +76,16 @@ func (l *Listener) Serve(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		var temporary net.Error
-		switch {
-		case errors.As(err, &temporary) && temporary.Timeout():
-			continue
-		case err != nil:
+		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("accepting connections of nodes: %w", err)
+		}
+		if err != nil { // such as too many open files; it passes
+			l.logger.Warn("a connection of a node could not be accepted", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		select {
 		case room <- struct{}{}:

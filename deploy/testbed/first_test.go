@@ -3,7 +3,9 @@ package testbed_test
 import (
 	"context"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -94,4 +96,20 @@ func TestMistakesInOneSentence(t *testing.T) {
 		require.Error(t, err, name)
 		require.Contains(t, string(out), c.want, name)
 	}
+}
+
+func TestALostClusterKeyFailsTheStart(t *testing.T) {
+	k := testbed.Start(t)
+	id := k.Create("secret", map[string]any{"environment": map[string]any{"KEY": "s3cret"}, "environment_secret_keys": "KEY"})
+	k.Act("start", id)
+	k.WaitState(soon, id, "running")
+	require.Contains(t, k.Docker("inspect", "-f", "{{.Config.Env}}", k.Containers(id)[0]), "KEY=s3cret")
+	k.Act("stop", id)
+	k.WaitState(soon, id, "exited")
+	k.Stop()
+	require.NoError(t, os.WriteFile(filepath.Join(k.Dir, "cluster.key"), make([]byte, 32), 0o600))
+	k.Run()
+	k.Act("start", id)
+	k.WaitState(soon, id, "failed")
+	require.True(t, k.LogHas(id, "sealed with another key"))
 }

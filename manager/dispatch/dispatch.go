@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kiosc/cluster/state"
@@ -62,7 +63,7 @@ func (h *Hub) reconcile(ctx context.Context) error {
 			}
 		}
 		if c.Node != "" {
-			h.give(&c, names[c.Node])
+			h.give(ctx, &c, names[c.Node])
 		}
 	}
 	h.mu.Lock()
@@ -89,15 +90,30 @@ func (h *Hub) place(ctx context.Context, c *state.Container, nodes []state.Node,
 	return nil
 }
 
-// give sends c's order to its node, if that is connected. An order that can't be made or sent is tried again.
-func (h *Hub) give(c *state.Container, name string) {
+// give sends c's order to its node, if that is connected. An order that can't be sent is tried again; one that can't be
+// made has failed.
+func (h *Hub) give(ctx context.Context, c *state.Container, name string) {
 	s := h.session(c.Node)
 	if s == nil {
 		h.steps.set(c.ID, step{generation: c.Generation, percent: -1,
 			text: "Waiting for the Docker host " + name + ", which is not connected."})
 		return
 	}
-	if err := s.order(c); err != nil {
+	err := s.order(c)
+	if errors.Is(err, errSpec) {
+		err = h.fail(ctx, c, err)
+	}
+	if err != nil {
 		h.logger.Error("an order could not be given", "container", c.ID, "node", c.Node, "error", err)
 	}
+}
+
+// fail ends c's action with the reason in its log.
+func (h *Hub) fail(ctx context.Context, c *state.Container, reason error) error {
+	at := time.Now().UTC()
+	_, err := h.node.Propose(ctx, &state.ContainerReported{Container: c.ID, Node: c.Node, Generation: c.Generation,
+		Seq: c.ReportSeq + 1, Done: true, State: state.Failed, DockerID: c.DockerID, Time: at, Lines: []state.LogEntry{
+			{Time: at, Level: state.Severe, Process: state.ProcessTask, Text: "Action failed: " + string(c.Action) + " (" + reason.Error() + ")"},
+		}})
+	return err
 }

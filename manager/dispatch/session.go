@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -216,6 +217,9 @@ func (s *session) takeInventory(ctx context.Context, inv *wire.Inventory) error 
 	return nil
 }
 
+// errSpec says that no order can be made of the container as it is, now or later.
+var errSpec = errors.New("the container's settings can't be used")
+
 // order sends the container's current order unless this session has sent it before.
 func (s *session) order(c *state.Container) error {
 	s.sentMu.Lock()
@@ -225,7 +229,7 @@ func (s *session) order(c *state.Container) error {
 	}
 	spec, err := specOf(c, s.hub.key)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errSpec, err)
 	}
 	s.hub.steps.set(c.ID, step{generation: c.Generation, text: "Waiting for the Docker host " + s.name + ".", percent: -1})
 	err = s.write(&wire.Order{Term: s.hub.node.Term(), Container: c.ID, Generation: c.Generation,
