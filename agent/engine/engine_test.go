@@ -85,7 +85,8 @@ func open(t *testing.T, mode string) (*engine.Engine, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	e, err := engine.Open(ctx, engine.Config{ClusterID: cluster, NodeID: t.Name(), NetworkMode: mode, Logger: slog.New(slog.DiscardHandler)})
+	e, err := engine.Open(ctx, engine.Config{ClusterID: cluster, NodeID: t.Name(), NetworkMode: mode,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	require.NoError(t, err)
 	t.Cleanup(func() { e.Close() })
 	return e, ctx

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"mime"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/service"
+)
+
+// handler is a handler that knows who calls. Its error becomes the answer.
+type handler func(c *fiber.Ctx, actor service.Actor) error
+
+// methods are the handlers of one address by HTTP method.
+type methods map[string]handler
+
+// reading serves GET, and HEAD with it.
+func reading(h handler) methods { return methods{fiber.MethodGet: h, fiber.MethodHead: h} }
+
+// route adds an address. Methods that it doesn't have are answered with 405.
+func (a *API) route(r fiber.Router, path string, accepted media, by methods) {
+	for method, h := range by {
+		r.Add(method, path, a.with(accepted, h))
+	}
+	allow := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
+	r.All(path, a.with(accepted, func(c *fiber.Ctx, _ service.Actor) error { return notAllowed(c, allow) }))
+}
+
+// with makes a Fiber handler: it checks the version asked for, finds out who calls, and renders errors.
+func (a *API) with(accepted media, h handler) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		unasked(c)
+		if !accepted.fits(c.Get(fiber.HeaderAccept)) {
+			return a.fail(c, errVersion)
+		}
+		actor, err := a.actor(c)
+		if err != nil {
+			return a.fail(c, err)
+		}
+		if a.opts.Version != "" {
+			c.Set("X-Kiosc-Version", a.opts.Version)
+		}
+		if err := h(c, actor); err != nil {
+			return a.fail(c, err)
+		}
+		return nil
+	}
+}
+
+// id reads the uuid of a route and gives it the one form in which the state has it.
+func id(c *fiber.Ctx, name string) (string, error) {
+	parsed, err := uuid.Parse(c.Params(name))
+	if err != nil {
+		return "", state.Errorf(state.NotFound, notFoundText)
+	}
+	return parsed.String(), nil
+}
+
+// render answers with JSON. Unlike Fiber's own it leaves < and > alone, so that <masked> reads as what it is.
+func render(c *fiber.Ctx, status int, v any) error {
+	c.Status(status).Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	enc := json.NewEncoder(c.Response().BodyWriter())
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// media is a media type of SODAR's with the versions that are served.
+type media struct {
+	name     string
+	versions []string
+}
+
+// fits tells whether an Accept header lets us answer in one of our versions. It fails only where versions are asked for
+// and none is ours: whoever names no version gets the default, and other media types are not ours to judge.
+func (m media) fits(accept string) bool {
+	asked := false
+	for _, part := range strings.Split(accept, ",") {
+		name, params, err := mime.ParseMediaType(part)
+		if name != m.name && name != fiber.MIMEApplicationJSON {
+			continue
+		}
+		version, given := params["version"]
+		if err == nil && (!given || slices.Contains(m.versions, version)) {
+			return true
+		}
+		asked = true
+	}
+	return !asked
+}
