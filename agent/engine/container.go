@@ -263,7 +263,7 @@ func (e *Engine) Remove(ctx context.Context, dockerID string) error {
 		return err
 	}
 	e.owned.Delete(info.ID)
-	if err := e.pruneNetwork(ctx, info.Config.Labels[labelProject]); err != nil {
+	if err := e.pruneNetworks(ctx); err != nil {
 		e.logger.Warn("a project's network could not be removed; it is tried again with the next container", "error", err)
 	}
 	return nil

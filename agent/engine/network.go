@@ -2,13 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 )
 
@@ -88,31 +89,32 @@ func localSubnets() (subnets []netip.Prefix) {
 	return subnets
 }
 
-// pruneNetwork removes the project's network if no Docker container is left in it, running or not.
-func (e *Engine) pruneNetwork(ctx context.Context, project string) error {
-	if project == "" {
-		return nil
-	}
+// pruneNetworks removes the networks of projects that have no Docker container left here, running or not.
+func (e *Engine) pruneNetworks(ctx context.Context) error {
 	e.networks.Lock()
 	defer e.networks.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	args := e.mine()
-	args.Add("label", labelProject+"="+project)
-	left, err := e.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: args})
-	if err != nil || len(left) > 0 {
-		return explain(err, "listing the project's Docker containers")
-	}
-	byProject := filters.NewArgs(filters.Arg("label", labelCluster+"="+e.cfg.ClusterID),
-		filters.Arg("label", labelNode+"="+e.cfg.NodeID), filters.Arg("label", labelProject+"="+project))
-	empty, err := e.docker.NetworkList(ctx, network.ListOptions{Filters: byProject})
+	left, err := e.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: e.mine()})
 	if err != nil {
-		return explain(err, "listing the project's networks")
+		return explain(err, "listing Docker containers")
 	}
-	for _, n := range empty {
-		if err := e.docker.NetworkRemove(ctx, n.ID); err != nil {
-			return explain(err, "removing the project's network")
+	used := make(map[string]bool)
+	for _, c := range left {
+		used[c.Labels[labelProject]] = true
+	}
+	all, err := e.docker.NetworkList(ctx, network.ListOptions{Filters: e.mine()})
+	if err != nil {
+		return explain(err, "listing the projects' networks")
+	}
+	var failed []error
+	for _, n := range all {
+		if used[n.Labels[labelProject]] {
+			continue
+		}
+		if err := e.docker.NetworkRemove(ctx, n.ID); err != nil && !errdefs.IsNotFound(err) {
+			failed = append(failed, explain(err, "removing the network "+n.Name))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
