@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -12,9 +11,9 @@ import (
 )
 
 // serveApp lets Kiosc's own application answer one request. fasthttp only
-// serves connections, so it is given one that ends after this request.
+// serves connections, so it is given one that carries this request alone.
 func (s *Server) serveApp(c *client, req *request, b body) bool {
-	conn := &appConn{client: c, head: req.forApp(), body: b, isHead: req.method == http.MethodHead}
+	conn := &appConn{client: c, req: req, head: req.forApp(), body: b}
 	var err error
 	if t, ok := c.Conn.(*tls.Conn); ok {
 		err = s.cfg.App.ServeConn(&appTLSConn{conn, t})
@@ -22,56 +21,60 @@ func (s *Server) serveApp(c *client, req *request, b body) bool {
 		err = s.cfg.App.ServeConn(conn)
 	}
 	_ = c.SetReadDeadline(time.Time{})
-	if err != nil || conn.failed || !conn.answered {
-		if conn.answered && conn.writeErr == nil {
-			c.linger()
-		}
+	switch {
+	case conn.writeErr != nil:
 		return false
-	}
-	if !req.keepAlive() || !conn.reusable {
-		if !b.done() {
-			c.linger()
-		}
-		return false
-	}
-	if b.done() {
+	case err == nil && conn.keep:
 		return true
-	}
-	if req.header.Get("Expect") != "" && !conn.continued {
-		// The client may have kept the body back, so what follows is unclear.
+	case conn.answered && !b.done():
 		c.linger()
-		return false
 	}
-	_ = c.SetReadDeadline(time.Now().Add(lingerTimeout))
-	return discard(b, maxDrain) && b.done()
+	return false
 }
 
-// forApp is the head as fasthttp gets it. fasthttp stops reading a multipart
-// body at its last boundary and would take what follows for a next request,
-// so such a request is made the last one of its connection.
+// forApp is the head as fasthttp gets it: as it came, but with a path for
+// target and as the last one of its connection. fasthttp leaves parts of some
+// bodies unread, such as what follows the last boundary of a multipart form,
+// and would take them for a next request that no check has seen. Of several
+// Connection fields it believes the last, so the client's have to go.
 func (r *request) forApp() []byte {
-	multipart := strings.Contains(strings.ToLower(strings.Join(r.header["Content-Type"], ",")), "multipart")
-	if !multipart || r.length == 0 {
-		return r.raw
+	var b bytes.Buffer
+	b.Grow(len(r.raw) + 64)
+	lines := strings.Split(strings.TrimSuffix(string(r.raw), "\r\n\r\n"), "\r\n")
+	method, rest, _ := strings.Cut(lines[0], " ")
+	_, version, _ := strings.Cut(rest, " ")
+	b.WriteString(method + " " + r.target + " " + version + "\r\n")
+	hasHost := false
+	for _, line := range lines[1:] {
+		name, _, _ := strings.Cut(line, ":")
+		switch strings.ToLower(name) {
+		case "connection", "keep-alive", "proxy-connection":
+			continue
+		case "host":
+			hasHost = true
+		}
+		b.WriteString(line + "\r\n")
 	}
-	line := bytes.Index(r.raw, []byte("\r\n")) + 2
-	return bytes.Join([][]byte{r.raw[:line], []byte("Connection: close\r\n"), r.raw[line:]}, nil)
+	if !hasHost && r.host != "" {
+		b.WriteString("Host: " + r.host + "\r\n")
+	}
+	b.WriteString("Connection: close\r\n\r\n")
+	return b.Bytes()
 }
 
-// appConn is the connection fasthttp sees: one request long, and watched for
-// how the response ends.
+// appConn is the connection fasthttp sees. It passes the response on as it is
+// written and changes one thing: that the connection closes is told to the
+// client only where it does.
 type appConn struct {
 	*client
-	head   []byte
-	body   body
-	isHead bool
+	req  *request
+	head []byte // still to be read
+	body body
 
-	sniff     []byte
-	answered  bool // the head of the final response was written
-	reusable  bool // the end of the response is clear without closing
-	continued bool
-	failed    bool // reading the request failed
-	writeErr  error
+	sniff    []byte // the head of the response as far as it was written
+	answered bool   // the head of the final response was sent
+	keep     bool   // and lets the connection carry another request
+	writeErr error
 }
 
 // appTLSConn also tells fasthttp that the connection is encrypted.
@@ -89,73 +92,81 @@ func (a *appConn) Read(p []byte) (int, error) {
 		a.head = a.head[n:]
 		return n, nil
 	}
-	_ = a.awaitBody()
-	n, err := a.body.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		a.failed = true
-	}
-	return n, err
-}
-
-// awaitBody bounds the wait for the next piece of a body.
-func (a *appConn) awaitBody() error {
-	return a.client.SetReadDeadline(time.Now().Add(bodyIdleTimeout))
+	_ = a.client.SetReadDeadline(time.Now().Add(bodyIdleTimeout))
+	return a.body.Read(p)
 }
 
 func (a *appConn) Write(p []byte) (int, error) {
-	if !a.answered {
-		a.watch(p)
+	if a.writeErr != nil {
+		return 0, a.writeErr
 	}
-	n, err := a.client.Write(p)
-	if err != nil {
-		a.writeErr = err
+	if a.answered {
+		return a.send(p, len(p))
 	}
-	return n, err
-}
-
-// watch collects the head of the response and draws from it whether the
-// connection can be kept.
-func (a *appConn) watch(p []byte) {
-	a.sniff = append(a.sniff, p[:min(len(p), maxHead)]...)
-	for !a.answered {
+	a.sniff = append(a.sniff, p...)
+	for {
 		end := bytes.Index(a.sniff, []byte("\r\n\r\n"))
 		if end < 0 {
-			if len(a.sniff) > 2*maxHead {
-				a.answered = true
+			if len(a.sniff) > maxAnswerHead {
+				a.writeErr = errors.New("proxy: the head of the response is too large")
+				return 0, a.writeErr
 			}
-			return
+			return len(p), nil
 		}
-		head := a.sniff[:end]
-		a.sniff = a.sniff[end+4:]
-		if bytes.HasPrefix(head, []byte("HTTP/1.1 1")) {
-			a.continued = true
-			continue
+		end += 4
+		if !bytes.HasPrefix(a.sniff, []byte("HTTP/1.1 1")) {
+			out := append(a.finalHead(string(a.sniff[:end])), a.sniff[end:]...)
+			a.answered, a.sniff = true, nil
+			return a.send(out, len(p))
 		}
-		a.answered = true
-		a.reusable = isReusable(string(head), a.isHead)
+		if bytes.HasPrefix(a.sniff, []byte("HTTP/1.1 101")) {
+			a.writeErr = errors.New("proxy: the application cannot change the protocol")
+			return 0, a.writeErr
+		}
+		if _, err := a.send(a.sniff[:end], 0); err != nil {
+			return 0, err
+		}
+		a.sniff = a.sniff[end:]
 	}
-	a.sniff = nil
 }
 
-func isReusable(head string, isHead bool) bool {
-	lines := strings.Split(head, "\r\n")
-	framed := isHead
-	if _, status, ok := strings.Cut(lines[0], " "); ok {
-		framed = framed || strings.HasPrefix(status, "204") || strings.HasPrefix(status, "304")
+// send writes p and reports n bytes of what fasthttp wrote as taken.
+func (a *appConn) send(p []byte, n int) (int, error) {
+	if _, err := a.client.Write(p); err != nil {
+		a.writeErr = err
+		return 0, err
 	}
-	for _, line := range lines[1:] {
+	return n, nil
+}
+
+// finalHead decides whether the connection is kept and writes that into the
+// head of the response. It is kept only when all of the request was read: a
+// client that waits with its body would otherwise be misunderstood.
+func (a *appConn) finalHead(head string) []byte {
+	lines := strings.SplitAfter(head, "\r\n")
+	_, status, _ := strings.Cut(lines[0], " ")
+	framed := a.req.method == http.MethodHead || strings.HasPrefix(status, "204") || strings.HasPrefix(status, "304")
+	kept := lines[:1]
+	for _, line := range lines[1 : len(lines)-2] {
 		name, value, _ := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case strings.EqualFold(name, "Connection") && strings.EqualFold(value, "close"):
-			return false
-		case strings.EqualFold(name, "Content-Length"):
+		switch strings.ToLower(name) {
+		case "connection":
+			continue
+		case "content-length":
 			framed = true
-		case strings.EqualFold(name, "Transfer-Encoding") && strings.EqualFold(value, "chunked"):
-			framed = true
+		case "transfer-encoding":
+			framed = framed || a.req.minor == 1 && strings.EqualFold(strings.TrimSpace(value), "chunked")
 		}
+		kept = append(kept, line)
 	}
-	return framed
+	a.keep = framed && a.req.keepAlive() && a.body.done() && !a.run.isStopping()
+	switch {
+	case !a.keep:
+		kept = append(kept, "Connection: close\r\n")
+	case a.req.minor == 0:
+		kept = append(kept, "Connection: keep-alive\r\n")
+	}
+	return []byte(strings.Join(kept, "") + "\r\n")
 }
 
 // Close does nothing: the connection outlives the request.

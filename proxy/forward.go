@@ -25,10 +25,12 @@ func (s *Server) serveContainer(c *client, req *request, b body, id, rest string
 	if rest == "" || rest[0] == '?' {
 		return s.answer(c, req, b, redirect(http.StatusPermanentRedirect, Prefix+id+"/"+rest))
 	}
-	if req.header.Get("Upgrade") != "" && req.isForeign() {
+	who := s.credentials(req.header)
+	// Browsers add cookies to WebSockets of any site's pages, but never tokens.
+	if req.header.Get("Upgrade") != "" && who.Session != "" && who.Token == "" && req.isForeign() {
 		return s.answer(c, req, b, failure(req, http.StatusForbidden, "This connection was opened by a page of another site."))
 	}
-	target, err := s.cfg.Gate.Authorize(c.run.ctx, s.credentials(req.header), id)
+	target, err := s.cfg.Gate.Authorize(c.run.ctx, who, id)
 	if err != nil {
 		return s.answer(c, req, b, s.denied(req, id, rest, err))
 	}
@@ -44,6 +46,7 @@ func (s *Server) serveContainer(c *client, req *request, b body, id, rest string
 	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: rest, prefix: Prefix + id, backend: conn,
 		sent: make(chan struct{})}
 	defer conn.Close()
+	defer context.AfterFunc(c.run.ctx, func() { kill(conn) })()
 	return x.run()
 }
 
@@ -63,6 +66,14 @@ func (s *Server) answer(c *client, req *request, b body, a *answer) bool {
 	return !a.close
 }
 
+// kill ends a connection to an app at once, with all that is on its way.
+func kill(backend net.Conn) {
+	if k, ok := backend.(interface{ Kill() }); ok {
+		k.Kill()
+	}
+	_ = backend.Close()
+}
+
 // exchange is one request to an app and its response. Two goroutines carry
 // it: one sends the request and then watches the client, the other, which is
 // the connection's own, receives the response.
@@ -79,6 +90,7 @@ type exchange struct {
 	bodyRead atomic.Bool // all of the request was read from the client
 	stopping atomic.Bool // the sender is being interrupted on purpose
 	gone     atomic.Bool // the client went away
+	bad      *badRequest // what is wrong with the body; set before sent is closed
 	sent     chan struct{}
 
 	mu       sync.Mutex
@@ -88,13 +100,17 @@ type exchange struct {
 func (x *exchange) run() bool {
 	x.bodyRead.Store(x.body.done())
 	go x.send()
-	limit := &io.LimitedReader{R: x.backend, N: maxDrain}
+	limit := &io.LimitedReader{R: x.backend, N: maxAnswerHead}
 	br := bufio.NewReaderSize(limit, 4<<10)
 	resp, err := x.receiveHead(br)
 	limit.N = math.MaxInt64
 	switch {
 	case err != nil:
-		x.stop(true)
+		x.stop(kill)
+		if x.bad != nil {
+			x.s.refuse(x.c, x.bad)
+			return false
+		}
 		if x.gone.Load() {
 			return false
 		}
@@ -104,8 +120,12 @@ func (x *exchange) run() bool {
 	}
 	reuse := x.req.keepAlive() && x.bodyRead.Load() && !x.c.run.isStopping()
 	reuse, err = x.relay(resp, reuse)
-	x.stop(true)
-	if err != nil || x.gone.Load() {
+	if err != nil {
+		x.stop(kill)
+		return false
+	}
+	x.stop(func(backend net.Conn) { _ = backend.Close() })
+	if x.gone.Load() {
 		return false
 	}
 	if !x.body.done() {
@@ -128,11 +148,10 @@ func (x *exchange) fail(err error) bool {
 // send writes the request to the app, then waits for the client to leave.
 func (x *exchange) send() {
 	defer close(x.sent)
-	if err := x.sendRequest(); err != nil {
-		if errors.Is(err, errClient) {
-			x.leave()
-		}
-		// An app that stops reading may still have answered.
+	err := x.sendRequest()
+	if errors.Is(err, errClient) {
+		errors.As(err, &x.bad)
+		x.leave()
 		return
 	}
 	x.mu.Lock()
@@ -140,6 +159,14 @@ func (x *exchange) send() {
 		_ = x.backend.SetReadDeadline(time.Now().Add(answerTimeout))
 	}
 	x.mu.Unlock()
+	if err != nil {
+		// An app that stopped reading may still answer, and many clients look
+		// for an answer only when they have sent everything.
+		if _, err := io.Copy(io.Discard, x.body); err != nil {
+			x.leave()
+			return
+		}
+	}
 	// A request that follows already leaves nothing to watch for.
 	if _, err := x.c.br.Peek(1); err != nil {
 		x.leave()
@@ -153,7 +180,7 @@ func (x *exchange) leave() {
 		return
 	}
 	x.gone.Store(true)
-	_ = x.backend.Close()
+	kill(x.backend)
 }
 
 var errClient = errors.New("proxy: reading the request failed")
@@ -185,7 +212,7 @@ func (x *exchange) sendRequest() error {
 			}
 		}
 		if err != nil && !x.body.done() {
-			return errClient
+			return fmt.Errorf("%w: %w", errClient, err)
 		}
 	}
 	return nil
@@ -198,12 +225,12 @@ func (x *exchange) writeBackend(p []byte) error {
 }
 
 // stop ends the sender and waits for it; the client connection is ready to be
-// read again afterwards.
-func (x *exchange) stop(closeBackend bool) {
+// read again afterwards. end is what becomes of the backend, nil to keep it.
+func (x *exchange) stop(end func(backend net.Conn)) {
 	x.stopping.Store(true)
 	_ = x.c.SetReadDeadline(time.Unix(1, 0))
-	if closeBackend {
-		_ = x.backend.Close()
+	if end != nil {
+		end(x.backend)
 	}
 	<-x.sent
 	_ = x.c.SetReadDeadline(time.Time{})
@@ -215,6 +242,9 @@ func (x *exchange) receiveHead(br *bufio.Reader) (*http.Response, error) {
 		resp, err := http.ReadResponse(br, &http.Request{Method: x.req.method})
 		if err != nil {
 			return nil, err
+		}
+		if resp.StatusCode < 100 {
+			return nil, errors.New("the app's status is not valid")
 		}
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			if resp.StatusCode == http.StatusSwitchingProtocols && x.req.upgrade() == "" {
@@ -278,6 +308,9 @@ func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
 		return reuse, nil
 	}
 	if err := x.relayBody(resp.Body, chunks); err != nil {
+		if !chunks && resp.ContentLength < 0 {
+			x.c.reset()
+		}
 		return false, err
 	}
 	if chunks {
@@ -321,7 +354,7 @@ func (x *exchange) relayBody(from io.Reader, chunks bool) error {
 func (x *exchange) endChunks(trailer http.Header) error {
 	kept := http.Header{}
 	for name, values := range trailer {
-		if !noTrailer[name] {
+		if !noTrailer[name] && isToken(name) {
 			kept[name] = values
 		}
 	}
@@ -333,8 +366,9 @@ func (x *exchange) endChunks(trailer http.Header) error {
 
 // switchProtocols passes the app's consent on and then carries bytes.
 func (x *exchange) switchProtocols(resp *http.Response, br *bufio.Reader) bool {
-	x.stop(false)
-	if !x.body.done() || x.gone.Load() {
+	x.stop(nil)
+	if !x.body.done() || x.gone.Load() || !x.c.run.mark(x.c, upgraded) {
+		kill(x.backend)
 		return false
 	}
 	h := x.s.clientHeader(resp.Header, x.req.host, x.prefix)
@@ -343,6 +377,7 @@ func (x *exchange) switchProtocols(resp *http.Response, br *bufio.Reader) bool {
 	var head bytes.Buffer
 	writeHead(&head, statusLine(resp.StatusCode, ""), h)
 	if _, err := x.c.Write(head.Bytes()); err != nil {
+		kill(x.backend)
 		return false
 	}
 	_ = x.backend.SetDeadline(time.Time{})
@@ -366,6 +401,6 @@ func (x *exchange) splice(to net.Conn, from io.Reader) {
 	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
 		return
 	}
-	_ = x.backend.Close()
+	kill(x.backend)
 	x.c.abort()
 }

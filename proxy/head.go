@@ -27,13 +27,13 @@ const chunked = -1
 
 // request is a request head that passed the strict check.
 type request struct {
-	raw    []byte
+	raw    []byte // as it came
 	method string
-	target string
-	minor  int // of HTTP/1.x
+	target string // a path with its query, as it came, or "*"
+	minor  int    // of HTTP/1.x
 	host   string
-	header http.Header
-	length int64
+	header http.Header // without Host and what frames the body
+	length int64       // of the body in bytes, or chunked
 }
 
 // body reads a request's body and knows when all of it was read.
@@ -45,27 +45,34 @@ type body interface {
 // readHead reads a head up to and with its empty line.
 func readHead(br *bufio.Reader) ([]byte, error) {
 	var raw []byte
+	start, skipped := 0, false
 	for {
-		line, err := br.ReadSlice('\n')
-		if len(raw)+len(line) > maxHead || errors.Is(err, bufio.ErrBufferFull) {
+		part, err := br.ReadSlice('\n')
+		if len(raw)+len(part) > maxHead {
 			return nil, &badRequest{http.StatusRequestHeaderFieldsTooLarge, "the head of the request is too large"}
+		}
+		raw = append(raw, part...)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.HasSuffix(line, []byte("\r\n")) {
+		line := raw[start:]
+		switch {
+		case !bytes.HasSuffix(line, []byte("\r\n")):
 			return nil, malformed("a line does not end with CR LF")
+		case len(line) > 2:
+			start = len(raw)
+		case start > 0:
+			return raw, nil
+		case skipped:
+			return nil, malformed("the head of the request is empty")
+		default:
+			// One empty line before a request is tolerated: old clients send
+			// it after a body.
+			raw, skipped = raw[:0], true
 		}
-		if len(line) == 2 {
-			if raw == nil {
-				// One empty line before a request is tolerated: old clients
-				// send it after a body.
-				raw = []byte{}
-				continue
-			}
-			return append(raw, line...), nil
-		}
-		raw = append(raw, line...)
 	}
 }
 
@@ -78,7 +85,8 @@ func parseHead(raw []byte) (*request, error) {
 	}
 	lines := strings.Split(text, "\r\n")
 	req := &request{raw: raw, header: make(http.Header, len(lines))}
-	if err := req.parseLine(lines[0]); err != nil {
+	authority, err := req.parseLine(lines[0])
+	if err != nil {
 		return nil, err
 	}
 	for _, line := range lines[1:] {
@@ -88,28 +96,49 @@ func parseHead(raw []byte) (*request, error) {
 		}
 		req.header[name] = append(req.header[name], value)
 	}
-	if err := req.parseHost(); err != nil {
+	if err := req.parseHost(authority); err != nil {
 		return nil, err
 	}
 	return req, req.parseLength()
 }
 
-func (r *request) parseLine(line string) error {
+// parseLine reads the request line. It returns the authority of a target in
+// absolute form, which is what clients of a forward proxy send.
+func (r *request) parseLine(line string) (authority string, err error) {
 	method, rest, _ := strings.Cut(line, " ")
 	target, version, _ := strings.Cut(rest, " ")
+	if isVersion(version) && version != "HTTP/1.1" && version != "HTTP/1.0" {
+		return "", &badRequest{http.StatusHTTPVersionNotSupported, "the version is not HTTP/1.0 or HTTP/1.1"}
+	}
+	absolute := false
+	if scheme, after, ok := strings.Cut(target, "://"); ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")) {
+		absolute = true
+		end := strings.IndexAny(after+"/", "/?#")
+		authority, target = after[:end], after[end:]
+		if !strings.HasPrefix(target, "/") {
+			target = "/" + target
+		}
+	}
 	switch {
 	case !isToken(method) || method == http.MethodConnect:
-		return malformed("the method is not served")
+		return "", malformed("the method is not served")
+	case absolute && !isHost(authority):
+		return "", malformed("the host in the target is not valid")
 	case !isTarget(target) && (target != "*" || method != http.MethodOptions):
-		return malformed("the target is not a path")
-	case version != "HTTP/1.1" && version != "HTTP/1.0":
-		return malformed("the version is not HTTP/1.0 or HTTP/1.1")
+		return "", malformed("the target is not a path")
+	case !isVersion(version):
+		return "", malformed("the version is not HTTP/1.0 or HTTP/1.1")
 	}
 	r.method, r.target = method, target
 	if version == "HTTP/1.1" {
 		r.minor = 1
 	}
-	return nil
+	return authority, nil
+}
+
+func isVersion(v string) bool {
+	digits, ok := strings.CutPrefix(v, "HTTP/")
+	return ok && len(digits) == 3 && digits[0] >= '0' && digits[0] <= '9' && digits[1] == '.' && digits[2] >= '0' && digits[2] <= '9'
 }
 
 func isTarget(t string) bool {
@@ -152,20 +181,30 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-func (r *request) parseHost() error {
+// parseHost takes the Host out of the header. Where the target names a host
+// too, both must be the same: which one counts is a matter of opinion.
+func (r *request) parseHost(authority string) error {
 	hosts := r.header["Host"]
 	if len(hosts) > 1 || len(hosts) == 0 && r.minor == 1 {
 		return malformed("the request needs exactly one Host")
 	}
 	if len(hosts) == 0 {
+		r.host = authority
 		return nil
 	}
-	if hosts[0] == "" || strings.ContainsAny(hosts[0], " \t/\\?#@,<>\"") {
+	if !isHost(hosts[0]) {
 		return malformed("the Host is not valid")
+	}
+	if authority != "" && !strings.EqualFold(authority, hosts[0]) {
+		return malformed("the Host is not the one of the target")
 	}
 	r.host = hosts[0]
 	delete(r.header, "Host")
 	return nil
+}
+
+func isHost(h string) bool {
+	return h != "" && !strings.ContainsAny(h, " \t/\\?#@,<>\"%")
 }
 
 func (r *request) parseLength() error {
@@ -387,10 +426,4 @@ var noTrailer = map[string]bool{
 	"Authorization": true, "Connection": true, "Content-Length": true, "Cookie": true, "Host": true,
 	"Keep-Alive": true, "Proxy-Authorization": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
 	"Upgrade": true, "Origin": true, "Expect": true, "Set-Cookie": true,
-}
-
-// discard reads at most limit bytes and reports whether r ended within them.
-func discard(r io.Reader, limit int64) bool {
-	n, err := io.Copy(io.Discard, io.LimitReader(r, limit))
-	return err == nil && n < limit
 }

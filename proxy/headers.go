@@ -3,7 +3,6 @@ package proxy
 import (
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -15,10 +14,11 @@ var hopByHop = []string{
 }
 
 // overreaching are response fields that would act on all of Kiosc's origin
-// and not on one app.
+// and not on one app: what browsers store and do for it, which scope workers
+// get, and where they send reports about it.
 var overreaching = []string{
 	"Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Alt-Svc",
-	"Public-Key-Pins", "Public-Key-Pins-Report-Only",
+	"Public-Key-Pins", "Public-Key-Pins-Report-Only", "Nel", "Report-To",
 }
 
 // hasToken looks for a word in a comma-separated field.
@@ -56,27 +56,9 @@ func isUntrusted(name string) bool {
 	return strings.HasPrefix(name, "x-forwarded-")
 }
 
-// isReserved finds Kiosc's own cookies.
-func (s *Server) isReserved(cookie string) bool {
-	if s.cfg.SessionCookie != "" && cookie == s.cfg.SessionCookie {
-		return true
-	}
-	name := strings.ToLower(cookie)
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
-	return strings.HasPrefix(name, tokenPrefix)
-}
-
 // credentials reads what the request shows of its sender.
 func (s *Server) credentials(h http.Header) Credentials {
-	var who Credentials
-	for _, line := range h["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if who.Session == "" && s.cfg.SessionCookie != "" && name == s.cfg.SessionCookie {
-				who.Session = value
-			}
-		}
-	}
+	who := Credentials{Session: s.session(h)}
 	for _, line := range h["Authorization"] {
 		if token := kioscToken(line); token != "" {
 			who.Token = token
@@ -86,9 +68,13 @@ func (s *Server) credentials(h http.Header) Credentials {
 	return who
 }
 
+// kioscToken returns the token of an Authorization value that carries one.
 func kioscToken(authorization string) string {
-	scheme, token, _ := strings.Cut(authorization, " ")
-	token = strings.Trim(token, " \t")
+	end := strings.IndexAny(authorization, " \t")
+	if end < 0 {
+		return ""
+	}
+	scheme, token := authorization[:end], strings.Trim(authorization[end:], " \t")
 	if !strings.HasPrefix(token, tokenPrefix) {
 		return ""
 	}
@@ -126,7 +112,9 @@ func (s *Server) backendHeader(c *client, req *request, t Target, prefix string)
 	h.Set("X-Forwarded-User", oneLine(t.User))
 	h.Set("X-Forwarded-Prefix", prefix)
 	h.Set("X-Forwarded-Proto", c.scheme())
-	h.Set("X-Forwarded-Host", req.host)
+	if req.host != "" {
+		h.Set("X-Forwarded-Host", req.host)
+	}
 	h.Set("X-Forwarded-For", c.address())
 	return h
 }
@@ -165,30 +153,18 @@ func filter(values []string, keep func(string) bool) []string {
 	return kept
 }
 
-// filterCookies takes Kiosc's cookies out and leaves the others as they are.
-func (s *Server) filterCookies(h http.Header) {
-	var lines []string
-	for _, line := range h["Cookie"] {
-		pairs := strings.Split(line, ";")
-		kept := filter(pairs, func(pair string) bool {
-			name, _, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-			return !s.isReserved(strings.Trim(name, " \t"))
-		})
-		if rest := strings.Trim(strings.Join(kept, ";"), " \t"); rest != "" {
-			lines = append(lines, rest)
-		}
-	}
-	delete(h, "Cookie")
-	if len(lines) > 0 {
-		h["Cookie"] = lines
-	}
-}
-
 // clientHeader makes the header a browser gets from an app's.
 func (s *Server) clientHeader(h http.Header, host, prefix string) http.Header {
 	h = h.Clone()
 	dropHopByHop(h)
 	h.Del("Content-Length")
+	for name := range h {
+		// net/http takes "Set-Cookie :" for a name of its own, some clients
+		// do not.
+		if !isToken(name) {
+			delete(h, name)
+		}
+	}
 	for _, name := range overreaching {
 		h.Del(name)
 	}
@@ -213,39 +189,6 @@ func (s *Server) clientHeader(h http.Header, host, prefix string) http.Header {
 	return h
 }
 
-// scopeCookie confines a cookie to its app. It drops Kiosc's own names, and
-// __Host- cookies as well: browsers take those with Path=/ only, where every
-// other app would see them.
-func (s *Server) scopeCookie(cookie, prefix string) string {
-	parts := strings.Split(cookie, ";")
-	name, _, _ := strings.Cut(parts[0], "=")
-	name = strings.Trim(name, " \t")
-	if s.isReserved(name) || strings.HasPrefix(strings.ToLower(name), "__host-") {
-		return ""
-	}
-	if name == "" {
-		// Browsers read "=__Host-a=b" and "__Host-a" as a nameless cookie; it
-		// is of no use to an app and could stand for a reserved name.
-		return ""
-	}
-	path := "/"
-	kept := parts[:1]
-	for _, part := range parts[1:] {
-		key, value, _ := strings.Cut(part, "=")
-		switch strings.ToLower(strings.Trim(key, " \t")) {
-		case "domain":
-		case "path":
-			path = strings.Trim(value, " \t")
-		default:
-			kept = append(kept, part)
-		}
-	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/"
-	}
-	return strings.Join(kept, ";") + "; Path=" + scopePath(path, prefix)
-}
-
 // scopePath puts an absolute path under the prefix unless it is there.
 func scopePath(path, prefix string) string {
 	if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || strings.ContainsRune("/?#", rune(rest[0]))) {
@@ -254,47 +197,64 @@ func scopePath(path, prefix string) string {
 	return prefix + path
 }
 
+// scopeURL puts the prefix into a URL that leads to the host of the request.
+// It cuts by hand: apps send URLs that net/url does not take but browsers do.
 func scopeURL(v, host, prefix string) string {
 	if strings.HasPrefix(v, "/") && !strings.HasPrefix(v, "//") {
 		return scopePath(v, prefix)
 	}
-	u, err := url.Parse(v)
-	if err != nil || !strings.EqualFold(u.Host, host) || u.Host == "" {
+	scheme, after, ok := strings.Cut(v, "//")
+	switch strings.ToLower(scheme) {
+	case "", "http:", "https:":
+	default:
 		return v
 	}
-	if u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+	if !ok {
 		return v
 	}
-	start := strings.Index(v, "//") + 2
-	end := strings.IndexAny(v[start:], "/?#")
+	end := strings.IndexAny(after, "/?#\\'\"")
 	if end < 0 {
-		return v + prefix + "/"
+		end = len(after)
 	}
-	rest := v[start+end:]
-	if rest[0] != '/' {
+	authority, rest := after[:end], after[end:]
+	if !sameHost(authority[strings.LastIndexByte(authority, '@')+1:], host, strings.ToLower(scheme)) {
+		return v
+	}
+	if !strings.HasPrefix(rest, "/") {
 		rest = "/" + rest
 	}
-	return v[:start+end] + scopePath(rest, prefix)
+	return scheme + "//" + authority + scopePath(rest, prefix)
 }
 
+// sameHost compares two hosts, of which each may name the scheme's own port.
+func sameHost(a, b, scheme string) bool {
+	port := map[string]string{"http:": ":80", "https:": ":443"}[scheme]
+	return a != "" && strings.EqualFold(strings.TrimSuffix(a, port), strings.TrimSuffix(b, port))
+}
+
+// scopeRefresh scopes the URL in a value such as: 5; url='/there'.
 func scopeRefresh(v, host, prefix string) string {
-	i := strings.Index(strings.ToLower(v), "url=")
+	i := strings.IndexAny(v, ";, \t")
 	if i < 0 {
 		return v
 	}
-	i += len("url=")
-	if i < len(v) && (v[i] == '"' || v[i] == '\'') {
-		i++
+	to := strings.TrimLeft(v[i:], ";, \t")
+	if len(to) > 3 && strings.EqualFold(to[:3], "url") {
+		if after, ok := strings.CutPrefix(strings.TrimLeft(to[3:], " \t"), "="); ok {
+			to = strings.TrimLeft(after, " \t")
+		}
 	}
-	return v[:i] + scopeURL(v[i:], host, prefix)
+	if to != "" && (to[0] == '"' || to[0] == '\'') {
+		to = to[1:]
+	}
+	return v[:len(v)-len(to)] + scopeURL(to, host, prefix)
 }
 
-// isForeign tells whether another site's page opens this WebSocket. Browsers
-// send cookies along with such requests and do not ask first.
+// isForeign tells whether another site's page opens this WebSocket.
 func (r *request) isForeign() bool {
 	for _, origin := range r.header["Origin"] {
-		u, err := url.Parse(origin)
-		if err != nil || !strings.EqualFold(u.Host, r.host) {
+		scheme, host, _ := strings.Cut(origin, "//")
+		if !sameHost(host, r.host, strings.ToLower(scheme)) {
 			return true
 		}
 	}

@@ -109,12 +109,13 @@ func (s *Server) denied(req *request, id, rest string, err error) *answer {
 		a := failure(req, http.StatusUnauthorized, d.Message)
 		a.header.Set("Www-Authenticate", "Token")
 		return a
-	case d.Kind == NotRunning:
+	case d.Kind == NotRunning || d.Kind == Unavailable:
 		a := failure(req, http.StatusServiceUnavailable, d.Message)
 		a.header.Set("Retry-After", "5")
 		return a
 	}
-	return failure(req, http.StatusNotFound, d.Message)
+	// One text for both, or it would tell that a hidden app exists.
+	return failure(req, http.StatusNotFound, "There is no such app, or you have no access to it.")
 }
 
 func redirect(status int, location string) *answer {
@@ -146,6 +147,8 @@ func failure(req *request, status int, text string) *answer {
 	switch status {
 	case http.StatusNotFound:
 		a.page("Not found", text, "")
+	case http.StatusServiceUnavailable:
+		a.page("Not available right now", text, req.target)
 	case http.StatusInternalServerError:
 		a.page("Something went wrong", text, req.target)
 	default:

@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,44 +35,78 @@ import (
 const Prefix = "/containers/proxy/"
 
 const (
-	idleTimeout     = 2 * time.Minute
-	headTimeout     = 10 * time.Second
+	// idleTimeout is how long a connection may wait for a request: longer
+	// than browsers and proxies before Kiosc keep theirs (60 s and more).
+	idleTimeout = 2 * time.Minute
+	// headTimeout is how long a head may take from its first byte, and a TLS
+	// handshake; a client that trickles more slowly than this is an attack.
+	headTimeout = 10 * time.Second
+	// bodyIdleTimeout is how long App waits for the next piece of a body; App
+	// holds the pieces in memory until then.
 	bodyIdleTimeout = 2 * time.Minute
-	dialTimeout     = 10 * time.Second
-	answerTimeout   = 10 * time.Minute
-	stopGrace       = 5 * time.Second
-	lingerTimeout   = time.Second
+	// dialTimeout covers the way over the tunnel and a busy container host.
+	dialTimeout = 10 * time.Second
+	// answerTimeout is how long an app may think before the first byte of its
+	// answer, and how long it may leave a piece of the request unread. Some
+	// analyses compute for minutes; longer than this nobody waits at a page.
+	// Once the answer has begun, there is no limit.
+	answerTimeout = 10 * time.Minute
+	// stopGrace is how long active requests may go on when Serve stops.
+	stopGrace = 10 * time.Second
+	// lingerTimeout is how long an upload is still taken after its answer.
+	lingerTimeout = 2 * time.Second
 
-	maxHead    = 64 << 10
-	maxDrain   = 256 << 10
-	maxLinger  = 4 << 20
+	// maxConns bounds the client connections. An idle one costs about 20 KiB
+	// and a proxied one 100 KiB. More than this wait in the listener's backlog.
+	maxConns = 8192
+	// maxHead is the size of a request head and of trailers, in bytes. Apps
+	// set many cookies, and this is more than browsers send.
+	maxHead = 64 << 10
+	// maxAnswerHead is the size of an app's head with all interim ones before
+	// it, in bytes.
+	maxAnswerHead = 256 << 10
+	// readSize is the read buffer of a client connection. It also bounds one
+	// line between chunks.
+	readSize = 16 << 10
+	// bufferSize is what one direction of an exchange holds at a time.
 	bufferSize = 32 << 10
 )
 
 // Credentials is what a request shows of who sent it; both may be empty.
 type Credentials struct {
-	Session string // value of the session cookie
+	Session string // value of the cookie Config.SessionCookie, as sent
 	Token   string // API token, with its kiosc_ prefix
 }
 
-// Target is a running app and the user on whose behalf it is opened.
+// Target is a running app and the user on whose behalf it is opened. The
+// proxy reads Container, Node, User and Title; the rest is for the Dialer.
 type Target struct {
-	Container string
+	Container string // Kiosc's id of the container
 	DockerID  string
-	Node      string
-	Port      int
-	User      string
-	Title     string
+	Node      string // where the container runs
+	Port      int    // inside the container
+	User      string // goes to the app as X-Forwarded-User
+	Title     string // names the app on pages
 }
 
 // Gate decides who may open which app. It answers a refusal with a *Denial;
-// any other error is a failure of Kiosc itself.
+// any other error is a failure of Kiosc itself, is logged, and its text is
+// shown to nobody. It is asked for every request, by many goroutines at once,
+// so it must answer from local state.
 type Gate interface {
 	Authorize(ctx context.Context, who Credentials, containerID string) (Target, error)
 }
 
 // Dialer opens a connection to an app's port. It answers ErrRefused when the
-// container runs but nothing listens there.
+// container runs but nothing listens there. ctx ends after ten seconds; the
+// connection outlives it. Many goroutines call Dial at once.
+//
+// The connection must answer io.EOF only for an orderly end by the app, since
+// that completes a body without a length. Two methods beyond net.Conn are used
+// where it has them: CloseWrite() error, to pass on that one direction of an
+// upgraded connection ended, and Kill(), to end it at once where Close lets
+// the app finish what it sends. Any of them may be called more than once, and
+// while other goroutines read and write.
 type Dialer interface {
 	Dial(ctx context.Context, t Target) (net.Conn, error)
 }
@@ -85,11 +120,13 @@ type DenialKind int
 // The reasons for which a Gate turns a request away.
 const (
 	NotLoggedIn DenialKind = iota + 1
-	NoAccess
-	NotRunning
+	NoAccess               // answered as if there were no such app
+	NotRunning             // browsers are sent to the lobby
+	Unavailable            // the app may run, but cannot be served now
 )
 
-// Denial is a Gate's refusal; Message is shown to the client.
+// Denial is a Gate's refusal. Message is shown to the client, as a sentence,
+// unless Kind is NoAccess.
 type Denial struct {
 	Kind    DenialKind
 	Message string
@@ -100,17 +137,26 @@ func (d *Denial) Error() string { return d.Message }
 
 // Config holds what a Server works with; Gate, Dialer and App are required.
 type Config struct {
-	Gate          Gate
-	Dialer        Dialer
-	App           *fasthttp.Server // answers everything that is not an app's; Fiber needs App.Handler called before
+	Gate   Gate
+	Dialer Dialer
+	// App answers everything that is not an app's. Fiber builds its routes
+	// only when its method Handler is called, which must have happened. App
+	// bounds its request bodies itself and cannot hijack connections; its
+	// time limits have no effect.
+	App *fasthttp.Server
+	// SessionCookie is the name of Kiosc's session cookie. Apps see neither it
+	// nor any cookie whose name begins with kiosc_.
 	SessionCookie string
-	Logger        *slog.Logger
+	Logger        *slog.Logger // nil discards
 }
 
-// Server is the front door; use New.
+// Server is the front door; use New. Its methods may be called by many
+// goroutines at once.
 type Server struct {
-	cfg Config
-	log *slog.Logger
+	cfg   Config
+	log   *slog.Logger
+	grace time.Duration
+	slots chan struct{} // one taken for each connection
 }
 
 // New returns a Server for the given parts.
@@ -119,7 +165,7 @@ func New(cfg Config) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg, log: log}
+	return &Server{cfg: cfg, log: log, grace: stopGrace, slots: make(chan struct{}, maxConns)}
 }
 
 // run is one call of Serve: its open connections and how it ends.
@@ -128,9 +174,18 @@ type run struct {
 
 	mu       sync.Mutex
 	stopping bool
-	conns    map[*client]bool // value: idle
+	conns    map[*client]phase
 	wg       sync.WaitGroup
 }
+
+// phase is what a connection is doing; it decides how it ends at a stop.
+type phase int
+
+const (
+	waiting  phase = iota // for a request: ended at once
+	busy                  // with a request: has the grace period
+	upgraded              // to bytes without end: ended at once
+)
 
 // client is one connection from a browser.
 type client struct {
@@ -140,21 +195,23 @@ type client struct {
 	tls bool
 }
 
-// Serve accepts connections from ln until ctx ends, which is no error. It
-// closes ln, and returns when every goroutine it started has ended.
+// Serve accepts connections from ln, plain or of crypto/tls, until ctx ends,
+// which is no error. Then idle and upgraded connections end at once, active
+// requests within ten seconds. It closes ln, and returns when every goroutine
+// it started has ended.
 //
 // A response which App streams ends when a write of it fails; Serve waits for
 // it, so App's endless streams must write now and then.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	r := &run{ctx: base, conns: map[*client]bool{}}
+	r := &run{ctx: base, conns: map[*client]phase{}}
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
 	err := s.accept(ctx, ln, r)
 	_ = ln.Close()
 	r.closeIdle()
-	kill := time.AfterFunc(stopGrace, func() {
+	kill := time.AfterFunc(s.grace, func() {
 		cancel()
 		r.closeAll()
 	})
@@ -169,12 +226,21 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) accept(ctx context.Context, ln net.Listener, r *run) error {
 	delay := 5 * time.Millisecond
 	for {
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		conn, err := ln.Accept()
 		if err == nil {
 			delay = 5 * time.Millisecond
-			r.wg.Go(func() { s.serveConn(r, conn) })
+			r.wg.Go(func() {
+				defer func() { <-s.slots }()
+				s.serveConn(r, conn)
+			})
 			continue
 		}
+		<-s.slots
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return err
 		}
@@ -189,15 +255,15 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, r *run) error {
 	}
 }
 
-// mark records whether a connection waits for a request; it answers false
-// when the connection has to end because the server stops.
-func (r *run) mark(c *client, idle bool) bool {
+// mark records what a connection does next; it answers false when the
+// connection has to end instead because the server stops.
+func (r *run) mark(c *client, p phase) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopping && idle {
+	if r.stopping && p != busy {
 		return false
 	}
-	r.conns[c] = idle
+	r.conns[c] = p
 	return true
 }
 
@@ -217,8 +283,8 @@ func (r *run) closeIdle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopping = true
-	for c, idle := range r.conns {
-		if idle {
+	for c, p := range r.conns {
+		if p != busy {
 			c.abort()
 		}
 	}
@@ -233,16 +299,26 @@ func (r *run) closeAll() {
 }
 
 // abort closes the connection below TLS, whose own Close may wait for a peer.
-func (c *client) abort() {
+func (c *client) abort() { _ = c.transport().Close() }
+
+func (c *client) transport() net.Conn {
 	if t, ok := c.Conn.(*tls.Conn); ok {
-		_ = t.NetConn().Close()
-		return
+		return t.NetConn()
 	}
-	_ = c.Conn.Close()
+	return c.Conn
+}
+
+// reset ends the connection in a way that cannot be taken for the orderly end
+// of a body which lasts until the connection closes.
+func (c *client) reset() {
+	if t, ok := c.transport().(interface{ SetLinger(seconds int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	c.abort()
 }
 
 func (s *Server) serveConn(r *run, conn net.Conn) {
-	c := &client{Conn: conn, run: r, br: bufio.NewReaderSize(conn, maxHead)}
+	c := &client{Conn: conn, run: r, br: bufio.NewReaderSize(conn, readSize)}
 	defer func() {
 		r.forget(c)
 		_ = conn.Close()
@@ -250,7 +326,7 @@ func (s *Server) serveConn(r *run, conn net.Conn) {
 			s.log.Error("serving a connection panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	if !r.mark(c, true) {
+	if !r.mark(c, waiting) {
 		return
 	}
 	if t, ok := conn.(*tls.Conn); ok {
@@ -261,7 +337,7 @@ func (s *Server) serveConn(r *run, conn net.Conn) {
 		}
 		_ = conn.SetDeadline(time.Time{})
 	}
-	for s.serveOne(c) && r.mark(c, true) {
+	for s.serveOne(c) && r.mark(c, waiting) {
 	}
 }
 
@@ -272,7 +348,7 @@ func (s *Server) serveOne(c *client) bool {
 	if _, err := c.br.Peek(1); err != nil {
 		return false
 	}
-	c.run.mark(c, false)
+	c.run.mark(c, busy)
 	_ = c.SetReadDeadline(time.Now().Add(headTimeout))
 	raw, err := readHead(c.br)
 	var req *request
@@ -298,9 +374,10 @@ func (s *Server) serveOne(c *client) bool {
 // refuse answers a request that was not understood.
 func (s *Server) refuse(c *client, bad *badRequest) {
 	s.log.Debug("request refused", "reason", bad.reason, "remote", c.RemoteAddr().String())
-	a := answer{status: bad.status, close: true, header: http.Header{}}
+	a := newAnswer(bad.status)
+	a.close = true
 	a.json(http.StatusText(bad.status) + ": " + bad.reason)
-	if a.write(c, "GET") == nil {
+	if a.write(c, http.MethodGet) == nil {
 		c.linger()
 	}
 }
@@ -313,6 +390,6 @@ func (c *client) linger() {
 		_ = w.CloseWrite()
 	}
 	_ = c.SetReadDeadline(time.Now().Add(lingerTimeout))
-	discard(c.br, maxLinger)
+	_, _ = io.Copy(io.Discard, c.br)
 	_ = c.Close()
 }

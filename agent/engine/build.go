@@ -15,6 +15,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/pkg/jsonmessage"
 )
 
 // buildTimeout bounds the making of an image of one file.
@@ -68,14 +69,28 @@ func (e *Engine) importFile(ctx context.Context, ref string, f io.Reader, size i
 	}()
 	out, err := e.docker.ImageImport(ctx, image.ImportSource{Source: read, SourceName: "-"}, ref, image.ImportOptions{Changes: changes})
 	if err == nil {
-		_, err = io.Copy(io.Discard, out)
-		err = errors.Join(err, out.Close())
+		err = errors.Join(readImport(out), out.Close())
 	}
 	read.CloseWithError(errors.New("the reader has gone"))
 	if packErr := <-packed; err == nil {
 		err = packErr
 	}
 	return explain(err, "importing the image "+strings.TrimSpace(ref))
+}
+
+// readImport waits for the end of an import. Docker tells a failure within its answer once that has begun.
+func readImport(out io.Reader) error {
+	for decoder := json.NewDecoder(out); ; {
+		var m jsonmessage.JSONMessage
+		switch err := decoder.Decode(&m); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case m.Error != nil:
+			return m.Error
+		}
+	}
 }
 
 func pack(w io.Writer, f io.Reader, size int64) error {

@@ -1,18 +1,20 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/network"
 	"github.com/docker/go-connections/nat"
 	"github.com/docker/go-units"
 
@@ -48,6 +50,10 @@ func (e *Engine) list(ctx context.Context, label string) ([]wire.Observed, error
 	}
 	var all []wire.Observed
 	for _, c := range found {
+		if _, err := generationOf(c.Labels); err != nil {
+			e.logger.Warn("a Docker container with this cluster's label is passed over", "id", c.ID, "error", err)
+			continue
+		}
 		o, err := e.Inspect(ctx, c.ID)
 		if errors.Is(err, ErrNotFound) {
 			continue // removed in between
@@ -57,6 +63,7 @@ func (e *Engine) list(ctx context.Context, label string) ([]wire.Observed, error
 		}
 		all = append(all, o)
 	}
+	slices.SortStableFunc(all, func(a, b wire.Observed) int { return cmp.Compare(b.Generation, a.Generation) })
 	return all, nil
 }
 
@@ -71,9 +78,9 @@ func (e *Engine) Inspect(ctx context.Context, dockerID string) (wire.Observed, e
 	if err != nil {
 		return wire.Observed{}, err
 	}
-	generation, err := strconv.ParseUint(info.Config.Labels[labelGeneration], 10, 64)
+	generation, err := generationOf(info.Config.Labels)
 	if err != nil {
-		return wire.Observed{}, fmt.Errorf("the Docker container %s has no generation", dockerID)
+		return wire.Observed{}, fmt.Errorf("the Docker container %s: %w", dockerID, err)
 	}
 	o := wire.Observed{Container: info.Config.Labels[labelContainer], Generation: generation, DockerID: info.ID,
 		ImageID: info.Image, State: string(info.State.Status), ExitCode: info.State.ExitCode}
@@ -83,8 +90,16 @@ func (e *Engine) Inspect(ctx context.Context, dockerID string) (wire.Observed, e
 	if at, err := time.Parse(time.RFC3339Nano, info.State.StartedAt); err == nil && at.Year() > 1 {
 		o.StartedAt = at.UTC()
 	}
-	o.IP, o.HostPort = reachedAt(info)
+	o.IP, o.HostPort = e.reachedAt(info)
 	return o, nil
+}
+
+func generationOf(labels map[string]string) (uint64, error) {
+	n, err := strconv.ParseUint(labels[labelGeneration], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the label %s has no generation but %q", labelGeneration, labels[labelGeneration])
+	}
+	return n, nil
 }
 
 // inspect fails with ErrNotFound also for a Docker container of somebody else.
@@ -93,6 +108,7 @@ func (e *Engine) inspect(ctx context.Context, dockerID string) (container.Inspec
 	defer cancel()
 	info, err := e.docker.ContainerInspect(ctx, dockerID)
 	if errdefs.IsNotFound(err) {
+		e.owned.Delete(dockerID)
 		return info, ErrNotFound
 	}
 	if err != nil {
@@ -114,15 +130,13 @@ func (e *Engine) own(ctx context.Context, dockerID string) error {
 	return err
 }
 
-// reachedAt is the address in the first network and the first published port.
-func reachedAt(info container.InspectResponse) (ip string, port int) {
+// reachedAt is the address in the project's network and the published port.
+func (e *Engine) reachedAt(info container.InspectResponse) (ip string, port int) {
 	if info.NetworkSettings == nil || !info.State.Running {
 		return "", 0
 	}
-	for _, endpoint := range info.NetworkSettings.Networks {
-		if endpoint.IPAddress != "" {
-			ip = endpoint.IPAddress
-		}
+	if endpoint := info.NetworkSettings.Networks[e.networkName(info.Config.Labels[labelProject])]; endpoint != nil {
+		ip = endpoint.IPAddress
 	}
 	for _, bindings := range info.NetworkSettings.Ports {
 		for _, b := range bindings {
@@ -136,21 +150,26 @@ func reachedAt(info container.InspectResponse) (ip string, port int) {
 
 // Create makes a Docker container of a generation, in the project's network. It isn't started.
 func (e *Engine) Create(ctx context.Context, id string, generation uint64, spec wire.Spec, imageID string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(spec.Timeout, checkTimeout))
-	defer cancel()
+	limit := spec.Timeout
+	if limit <= 0 {
+		limit = callTimeout
+	}
 	name := fmt.Sprintf("kiosc-%s-%d", id, generation)
-	if err := e.clearName(ctx, name); err != nil {
+	if err := e.clearName(ctx, limit, name); err != nil {
 		return "", err
 	}
+	// The deadline begins behind the lock, or a queue of creations would take it from the last of them.
 	e.networks.Lock()
 	defer e.networks.Unlock()
-	net, err := e.ensureNetwork(ctx, spec.Project)
+	net, err := e.ensureNetwork(ctx, limit, spec.Project)
 	if err != nil {
 		return "", err
 	}
 	config, host := e.describe(id, generation, spec, imageID)
-	made, err := e.docker.ContainerCreate(ctx, config, host,
-		&network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{net: {}}}, nil, name)
+	host.NetworkMode = container.NetworkMode(net)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	made, err := e.docker.ContainerCreate(ctx, config, host, nil, nil, name)
 	if err != nil {
 		return "", explain(err, "creating the Docker container")
 	}
@@ -159,23 +178,24 @@ func (e *Engine) Create(ctx context.Context, id string, generation uint64, spec 
 }
 
 // clearName removes what an earlier, cut-off try has left.
-func (e *Engine) clearName(ctx context.Context, name string) error {
-	info, err := e.docker.ContainerInspect(ctx, name)
+func (e *Engine) clearName(ctx context.Context, limit time.Duration, name string) error {
+	look, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	info, err := e.docker.ContainerInspect(look, name)
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil
 	case err != nil:
 		return explain(err, "looking for a Docker container of the same name")
-	case info.Config.Labels[labelCluster] != e.cfg.ClusterID:
+	case info.Config == nil || info.Config.Labels[labelCluster] != e.cfg.ClusterID:
 		return fmt.Errorf("there is a Docker container with the name %s that isn't Kiosc's; remove or rename it", name)
 	}
 	return e.Remove(ctx, info.ID)
 }
 
 func (e *Engine) describe(id string, generation uint64, spec wire.Spec, imageID string) (*container.Config, *container.HostConfig) {
-	port := nat.Port(strconv.Itoa(spec.Port) + "/tcp")
 	config := &container.Config{
-		Image: imageID, Cmd: spec.Command, Env: spec.Env, ExposedPorts: nat.PortSet{port: {}},
+		Image: imageID, Cmd: spec.Command, Env: spec.Env,
 		Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelContainer: id,
 			labelGeneration: strconv.FormatUint(generation, 10), labelProject: spec.Project},
 	}
@@ -186,11 +206,19 @@ func (e *Engine) describe(id string, generation uint64, spec wire.Spec, imageID 
 		CapDrop:     []string{"NET_RAW"},
 		Resources:   container.Resources{PidsLimit: &processes},
 	}
-	if hard := min(spec.NoFileHard, openFiles()); hard > 0 {
-		host.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: min(spec.NoFileSoft, hard), Hard: hard}}
+	if hard := min(max(spec.NoFileSoft, spec.NoFileHard), openFiles()); hard > 0 {
+		soft := spec.NoFileSoft
+		if soft <= 0 || soft > hard {
+			soft = hard
+		}
+		host.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: soft, Hard: hard}}
 	}
-	if e.mode == ModeHost {
-		host.PortBindings = nat.PortMap{port: {{HostIP: "127.0.0.1"}}} // the engine chooses a free port
+	if spec.Port > 0 {
+		port := nat.Port(strconv.Itoa(spec.Port) + "/tcp")
+		config.ExposedPorts = nat.PortSet{port: {}}
+		if e.mode == ModeHost {
+			host.PortBindings = nat.PortMap{port: {{HostIP: "127.0.0.1"}}} // the engine chooses a free port
+		}
 	}
 	return config, host
 }
@@ -215,7 +243,7 @@ func (e *Engine) Start(ctx context.Context, dockerID string) error {
 // Stop asks the process to end and kills it after grace.
 func (e *Engine) Stop(ctx context.Context, dockerID string, grace time.Duration) error {
 	seconds := int(grace.Seconds())
-	return e.do(ctx, dockerID, grace+callTimeout, "stopping the Docker container", func(ctx context.Context) error {
+	return e.do(ctx, dockerID, grace+stopMargin, "stopping the Docker container", func(ctx context.Context) error {
 		return e.docker.ContainerStop(ctx, dockerID, container.StopOptions{Timeout: &seconds})
 	})
 }
@@ -240,8 +268,17 @@ func (e *Engine) change(ctx context.Context, dockerID, to, doing string, f func(
 	if err == nil {
 		return nil
 	}
-	if o, lookErr := e.Inspect(ctx, dockerID); lookErr == nil && o.State == to {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	o, lookErr := e.Inspect(ctx, dockerID)
+	switch {
+	case lookErr != nil:
+		return lookErr
+	case o.State == to:
 		return nil
+	case o.State != "running" && o.State != "paused":
+		return fmt.Errorf("%s: %w", doing, ErrNotRunning)
 	}
 	return err
 }
@@ -257,16 +294,31 @@ func (e *Engine) Remove(ctx context.Context, dockerID string) error {
 		return err
 	}
 	err = e.do(ctx, dockerID, callTimeout, "removing the Docker container", func(ctx context.Context) error {
-		return e.docker.ContainerRemove(ctx, dockerID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		return e.removeDocker(ctx, dockerID)
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	e.owned.Delete(info.ID)
-	if err := e.pruneNetworks(ctx); err != nil {
+	if err := e.pruneNetwork(ctx, info.Config.Labels[labelProject]); err != nil {
 		e.logger.Warn("a project's network could not be removed; it is tried again with the next container", "error", err)
 	}
 	return nil
+}
+
+// removeDocker waits where Docker is removing it already, so that its name and network are free afterwards.
+func (e *Engine) removeDocker(ctx context.Context, dockerID string) error {
+	err := e.docker.ContainerRemove(ctx, dockerID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if !errdefs.IsConflict(err) || !strings.Contains(err.Error(), "already in progress") {
+		return err
+	}
+	gone, failed := e.docker.ContainerWait(ctx, dockerID, container.WaitConditionRemoved)
+	select {
+	case <-gone:
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // do makes one call about a Docker container of this cluster.
@@ -274,11 +326,13 @@ func (e *Engine) do(ctx context.Context, dockerID string, limit time.Duration, d
 	if err := e.own(ctx, dockerID); err != nil {
 		return err
 	}
-	e.addresses.forget(dockerID)
+	defer e.addresses.forget(dockerID) // behind the call, because a dial during it may have remembered the address again
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := f(ctx)
-	if errdefs.IsNotFound(err) {
+	// Docker says "not found" of other things too, such as a network that somebody has removed.
+	if errdefs.IsNotFound(err) && strings.Contains(strings.ToLower(err.Error()), "no such container") {
+		e.owned.Delete(dockerID)
 		return ErrNotFound
 	}
 	return explain(err, doing)

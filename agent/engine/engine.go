@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 
@@ -52,6 +53,8 @@ const DefaultSubnetPool = "10.171.0.0/16"
 const (
 	checkTimeout = 5 * time.Second
 	callTimeout  = 60 * time.Second
+	// stopMargin is how much longer than the grace a stop may take.
+	stopMargin = 30 * time.Second
 )
 
 var (
@@ -131,6 +134,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if !cfg.SubnetPool.IsValid() {
 		cfg.SubnetPool = netip.MustParsePrefix(DefaultSubnetPool)
 	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
 	e := &Engine{cfg: cfg, docker: docker, mode: cfg.NetworkMode, logger: cfg.Logger}
 	if err := e.prepare(ctx); err != nil {
 		return nil, errors.Join(err, docker.Close())
@@ -155,26 +161,38 @@ func (e *Engine) prepare(ctx context.Context) error {
 	}
 }
 
-// detect finds out whether this process can reach bridge networks: it can where it has an address of its own in Docker's
-// bridge, that of the bridge itself, and not with a rootless, virtual or remote Docker.
+// detect finds out whether this process can reach bridge networks: it can where a bridge's own address is on an interface
+// of its own, and not with a rootless, virtual or remote Docker, nor from within a Docker container, whose bridge Docker
+// keeps apart from the others.
 func (e *Engine) detect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	e.mode = ModeHost
-	bridge, err := e.docker.NetworkInspect(ctx, "bridge", network.InspectOptions{})
-	if errdefs.IsNotFound(err) {
-		return nil
-	}
+	bridges, err := e.docker.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("driver", "bridge"))})
 	if err != nil {
-		return explain(err, "looking at Docker's bridge network")
+		return explain(err, "looking at Docker's bridge networks")
 	}
-	local := localSubnets()
-	for _, ipam := range bridge.IPAM.Config {
-		if subnet, err := netip.ParsePrefix(ipam.Subnet); err == nil && slices.Contains(local, subnet) {
-			e.mode = ModeDockerShared
+	local := localAddresses()
+	for _, bridge := range bridges {
+		for _, ipam := range bridge.IPAM.Config {
+			if slices.Contains(local, gateway(ipam)) {
+				e.mode = ModeDockerShared
+			}
 		}
 	}
 	return nil
+}
+
+// gateway is the bridge's own address. Docker doesn't tell that of its default bridge, which is the subnet's first.
+func gateway(ipam network.IPAMConfig) netip.Addr {
+	if addr, err := netip.ParseAddr(ipam.Gateway); err == nil {
+		return addr
+	}
+	subnet, err := netip.ParsePrefix(ipam.Subnet)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return subnet.Masked().Addr().Next()
 }
 
 // Close ends the connections to Docker.
@@ -192,7 +210,8 @@ func (e *Engine) Info(ctx context.Context) (wire.EngineInfo, error) {
 		MemoryBytes: info.MemTotal, NetworkMode: e.mode}, nil
 }
 
-// explain says what was being done, and makes a lost connection recognisable.
+// explain says what was being done, and makes a Docker Engine that doesn't answer recognisable. One that takes longer
+// than the call's deadline counts as such.
 func explain(err error, doing string) error {
 	var netErr net.Error
 	switch {
@@ -201,7 +220,7 @@ func explain(err error, doing string) error {
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("%s: %w", doing, err)
 	case client.IsErrConnectionFailed(err), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
-		errors.As(err, &netErr) && !netErr.Timeout():
+		errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr):
 		return fmt.Errorf("%s: %w (%w)", doing, ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)

@@ -141,7 +141,7 @@ func TestLifeIsIdempotent(t *testing.T) {
 	twice(func() error { return e.Remove(ctx, id) })
 	_, err = e.Inspect(ctx, id)
 	require.ErrorIs(t, err, engine.ErrNotFound)
-	networks, err := exec.Command("docker", "network", "ls", "-q", "--filter", "label=kiosc.node="+t.Name()).Output()
+	networks, err := exec.Command("docker", "network", "ls", "-q", "--filter", "label=kiosc.cluster="+cluster, "--filter", "label=kiosc.node="+t.Name()).Output()
 	require.NoError(t, err)
 	require.Empty(t, string(networks), "the project's network goes with its last container")
 }
@@ -197,6 +197,7 @@ func get(ctx context.Context, e *engine.Engine, id string) string {
 
 // TestAHundredProjects makes the networks of a hundred projects on one Docker host, some at the same time.
 func TestAHundredProjects(t *testing.T) {
+	t.Parallel()
 	const projects, atOnce = 100, 4
 	e, ctx := open(t, "auto")
 	image, _, err := e.EnsureImage(ctx, app, nil)
@@ -217,7 +218,7 @@ func TestAHundredProjects(t *testing.T) {
 	all.Wait()
 	require.NoError(t, errors.Join(errs...))
 	networks := func() int {
-		out, err := exec.Command("docker", "network", "ls", "-q", "--filter", "label=kiosc.node="+t.Name()).Output()
+		out, err := exec.Command("docker", "network", "ls", "-q", "--filter", "label=kiosc.cluster="+cluster, "--filter", "label=kiosc.node="+t.Name()).Output()
 		require.NoError(t, err)
 		return len(strings.Fields(string(out)))
 	}
@@ -281,6 +282,7 @@ func TestEventsTellWhatHappens(t *testing.T) {
 
 // TestLogsResumeExactly reads a hundred thousand lines with a break at random places.
 func TestLogsResumeExactly(t *testing.T) {
+	t.Parallel()
 	const lines, breaks = 100_000, 20
 	e, ctx := open(t, "auto")
 	id := start(t, ctx, e, spec("logs", "--lines", fmt.Sprint(lines)))

@@ -15,10 +15,11 @@ type Event struct {
 }
 
 // eventActions are the changes of interest; Docker reports many others, such as each exec.
-var eventActions = []string{"start", "die", "pause", "unpause", "stop", "destroy", "oom", "restart", "rename"}
+var eventActions = []string{"start", "die", "pause", "unpause", "stop", "destroy", "oom", "restart"}
 
 // Events calls f for each event until the subscription breaks, f fails or ctx ends; it always returns an error. ready is
 // called when no event can be missed any more: everything from then on will be told.
+// Docker may tell an event twice that happens just as the subscription begins.
 func (e *Engine) Events(ctx context.Context, ready func(), f func(Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -34,6 +35,7 @@ func (e *Engine) Events(ctx context.Context, ready func(), f func(Event) error) 
 	// Docker tells what happened since then first, however long it takes until the subscription stands.
 	since := fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond())
 	messages, failed := e.docker.Events(ctx, events.ListOptions{Since: since, Filters: args})
+	e.addresses.forgetAll() // what has changed without a subscription went unseen
 	ready()
 	for {
 		select {

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
 )
 
@@ -75,23 +77,30 @@ func (e *Engine) pull(ctx context.Context, ref string, progress func(PullProgres
 			return pullError(ctx, ref, err)
 		}
 		idle.Reset(pullIdle)
-		progress(layers.take(m))
+		if p := layers.take(m); progress != nil {
+			progress(p)
+		}
 	}
 }
 
 // pullError says in one sentence what a person can do about it.
 func pullError(ctx context.Context, ref string, err error) error {
 	text := err.Error()
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errdefs.IsNotFound(err), strings.Contains(text, "not found"), strings.Contains(text, "manifest unknown"):
-		return fmt.Errorf("there is no image %s in its registry; check repository and tag (%w)", ref, err)
-	case strings.Contains(text, "denied"), strings.Contains(text, "unauthorized"), strings.Contains(text, "authentication required"):
+	case client.IsErrConnectionFailed(err), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return explain(err, "pulling "+ref)
+	// Before "not found", because registries call what they hide not found and denied.
+	case has("denied", "unauthorized", "authentication required", "no basic auth credentials"):
 		return fmt.Errorf("the registry gives no access to the image %s, or has none of this name (%w)", ref, err)
-	case strings.Contains(text, "dial tcp"), strings.Contains(text, "lookup "), strings.Contains(text, "i/o timeout"),
-		strings.Contains(text, "Client.Timeout"), strings.Contains(text, "request canceled"):
+	case has("dial tcp", "lookup ", "no such host", "connection refused", "i/o timeout", "Client.Timeout", "TLS handshake timeout", "request canceled"):
 		return fmt.Errorf("the registry of the image %s can't be reached from this Docker host (%w)", ref, err)
+	case errdefs.IsNotFound(err), has("not found", "manifest unknown", "name unknown"):
+		return fmt.Errorf("there is no image %s in its registry; check repository and tag (%w)", ref, err)
 	}
 	return explain(err, "pulling "+ref)
 }

@@ -57,7 +57,22 @@ func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, f 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.checkEnded(ctx, dockerID)
+}
+
+// checkEnded tells a log that ended with its process from one that Docker cut off, as it does when it is restarted.
+func (e *Engine) checkEnded(ctx context.Context, dockerID string) error {
+	info, err := e.inspect(ctx, dockerID)
+	if err != nil {
+		return err
+	}
+	if info.State.Running {
+		return errors.New("reading a log: it ended, but the Docker container is running")
+	}
+	return nil
 }
 
 // logReader turns Docker's frames into lines.
@@ -105,7 +120,7 @@ func (r *logReader) take(stderr bool, frame []byte) error {
 	if stderr {
 		from, place, skipped = r.from.Stderr, &r.at.Stderr, &r.skipped.stderr
 	}
-	for _, part := range split(strings.TrimRight(string(text), "\r\n")) {
+	for _, part := range split(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")) {
 		now := at.UnixNano()
 		if now < from.Time {
 			continue

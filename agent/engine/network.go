@@ -2,14 +2,15 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 )
 
@@ -21,9 +22,11 @@ func (e *Engine) networkName(project string) string {
 	return "kiosc-" + e.cfg.ClusterID[:min(8, len(e.cfg.ClusterID))] + "-" + project
 }
 
-// ensureNetwork makes the project's bridge network unless it is there, and returns its name. Docker's own choice of
+// ensureNetwork makes the project's bridge network unless it is there, and returns its id. Docker's own choice of
 // subnets ends after about thirty networks, so ours are cut from the pool. The caller holds e.networks.
-func (e *Engine) ensureNetwork(ctx context.Context, project string) (string, error) {
+func (e *Engine) ensureNetwork(ctx context.Context, limit time.Duration, project string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	name := e.networkName(project)
 	all, err := e.docker.NetworkList(ctx, network.ListOptions{})
 	if err != nil {
@@ -32,7 +35,7 @@ func (e *Engine) ensureNetwork(ctx context.Context, project string) (string, err
 	taken := localSubnets()
 	for _, n := range all {
 		if n.Name == name && n.Labels[labelCluster] == e.cfg.ClusterID {
-			return name, nil
+			return n.ID, nil
 		}
 		for _, ipam := range n.IPAM.Config {
 			if p, err := netip.ParsePrefix(ipam.Subnet); err == nil {
@@ -44,12 +47,12 @@ func (e *Engine) ensureNetwork(ctx context.Context, project string) (string, err
 		if overlaps(taken, subnet) {
 			continue
 		}
-		_, err := e.docker.NetworkCreate(ctx, name, network.CreateOptions{
+		made, err := e.docker.NetworkCreate(ctx, name, network.CreateOptions{
 			Driver: "bridge", IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String()}}},
 			Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelProject: project},
 		})
 		if err == nil {
-			return name, nil
+			return made.ID, nil
 		}
 		if !strings.Contains(err.Error(), "overlap") { // Docker gives no code for it
 			return "", explain(err, "making the project's network")
@@ -77,44 +80,57 @@ func overlaps(taken []netip.Prefix, p netip.Prefix) bool {
 
 // localSubnets are the networks that this machine is in.
 func localSubnets() (subnets []netip.Prefix) {
+	for _, p := range localPrefixes() {
+		subnets = append(subnets, p.Masked())
+	}
+	return subnets
+}
+
+// localAddresses are this machine's own.
+func localAddresses() (addresses []netip.Addr) {
+	for _, p := range localPrefixes() {
+		addresses = append(addresses, p.Addr())
+	}
+	return addresses
+}
+
+func localPrefixes() (prefixes []netip.Prefix) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil // Docker refuses what overlaps, too
 	}
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			subnets = append(subnets, p.Masked())
+			prefixes = append(prefixes, p)
 		}
 	}
-	return subnets
+	return prefixes
 }
 
-// pruneNetworks removes the networks of projects that have no Docker container left here, running or not.
-func (e *Engine) pruneNetworks(ctx context.Context) error {
+// pruneNetwork removes the project's network if no Docker container is left in it, running or not.
+func (e *Engine) pruneNetwork(ctx context.Context, project string) error {
+	if project == "" {
+		return nil
+	}
 	e.networks.Lock()
 	defer e.networks.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	left, err := e.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: e.mine()})
+	// Not only this node's: where two nodes share a Docker Engine they share its networks. And asked of the containers,
+	// because a network doesn't show those that were never started.
+	args := filters.NewArgs(filters.Arg("label", labelCluster+"="+e.cfg.ClusterID), filters.Arg("label", labelProject+"="+project))
+	left, err := e.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: args})
+	if err != nil || len(left) > 0 {
+		return explain(err, "listing the project's Docker containers")
+	}
+	empty, err := e.docker.NetworkList(ctx, network.ListOptions{Filters: args})
 	if err != nil {
-		return explain(err, "listing Docker containers")
+		return explain(err, "listing the project's networks")
 	}
-	used := make(map[string]bool)
-	for _, c := range left {
-		used[c.Labels[labelProject]] = true
-	}
-	all, err := e.docker.NetworkList(ctx, network.ListOptions{Filters: e.mine()})
-	if err != nil {
-		return explain(err, "listing the projects' networks")
-	}
-	var failed []error
-	for _, n := range all {
-		if used[n.Labels[labelProject]] {
-			continue
-		}
+	for _, n := range empty {
 		if err := e.docker.NetworkRemove(ctx, n.ID); err != nil && !errdefs.IsNotFound(err) {
-			failed = append(failed, explain(err, "removing the network "+n.Name))
+			return explain(err, "removing the project's network")
 		}
 	}
-	return errors.Join(failed...)
+	return nil
 }

@@ -34,12 +34,12 @@ func decode(c *fiber.Ctx) (*input, error) {
 	if c.Get(fiber.HeaderContentEncoding) != "" {
 		return nil, errEncoding // a compressed MiB may hold a GiB
 	}
+	if !isJSON(c.Get(fiber.HeaderContentType)) {
+		return nil, errMediaType // before Body, which would write a multipart form anew
+	}
 	body := c.Request().Body()
 	if len(body) > maxBody {
 		return nil, errTooLarge
-	}
-	if !isJSON(c.Get(fiber.HeaderContentType)) {
-		return nil, errMediaType
 	}
 	if !utf8.Valid(body) {
 		return nil, parseError("the text is not valid UTF-8.")

@@ -1,0 +1,115 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kiosc/agent/engine"
+	"kiosc/cluster/wire"
+)
+
+var errEnough = errors.New("enough")
+
+// readSome reads at most n lines behind from. It returns the place behind them, and whether the log has ended.
+func readSome(ctx context.Context, e *engine.Engine, dockerID string, from wire.Cursor, n int) (lines []wire.LogLine, at wire.Cursor, ended bool, err error) {
+	at = from
+	err = e.Logs(ctx, dockerID, from, func(line wire.LogLine, after wire.Cursor) error {
+		lines, at = append(lines, line), after
+		if len(lines) >= n {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return lines, at, false, nil
+	}
+	return lines, at, err == nil, err
+}
+
+func testEachLogLineOnce(t *testing.T) {
+	const each, resumes = 50_000, 20
+	e := openEngine(t, engine.ModeAuto)
+	_, dockerID := startApp(t, e, "lines", strconv.Itoa(each))
+	var from wire.Cursor
+	var next [2]int // stdout, stderr
+	for ended := false; !ended; {
+		var lines []wire.LogLine
+		var err error
+		lines, from, ended, err = readSome(t.Context(), e, dockerID, from, 1+rand.IntN(2*2*each/resumes))
+		require.NoError(t, err)
+		for _, line := range lines {
+			out := 0
+			if line.Stderr {
+				out = 1
+			}
+			if line.Text != strconv.Itoa(next[out]) {
+				t.Fatalf("the line %q of output %d came where %d belongs", line.Text, out, next[out])
+			}
+			next[out]++
+		}
+	}
+	require.Equal(t, [2]int{each, each}, next)
+	lines, _, ended, err := readSome(t.Context(), e, dockerID, from, 1)
+	require.NoError(t, err)
+	require.True(t, ended)
+	require.Empty(t, lines)
+}
+
+func testOddLines(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t, engine.ModeAuto)
+	_, dockerID := startApp(t, e, "odd")
+	whole, _, ended, err := readSome(t.Context(), e, dockerID, wire.Cursor{}, 1000)
+	require.NoError(t, err)
+	require.True(t, ended)
+
+	var text strings.Builder
+	for _, line := range whole {
+		require.LessOrEqual(t, len(line.Text), 16<<10)
+		text.WriteString(line.Text)
+	}
+	require.Equal(t, strings.Repeat("\uFFFDa", 8<<9)+strings.Repeat("\uFFFDb", 15<<9)+"doslast", text.String()[strings.Index(text.String(), "\uFFFDa"):])
+	require.Equal(t, []string{"dos", "", "last"}, texts(whole[len(whole)-3:]))
+
+	// One at a time, so that it is resumed within a frame too.
+	var from wire.Cursor
+	var single []wire.LogLine
+	for ended := false; !ended; {
+		var lines []wire.LogLine
+		lines, from, ended, err = readSome(t.Context(), e, dockerID, from, 1)
+		require.NoError(t, err)
+		single = append(single, lines...)
+	}
+	require.Equal(t, whole, single)
+}
+
+func texts(lines []wire.LogLine) (all []string) {
+	for _, line := range lines {
+		all = append(all, line.Text)
+	}
+	return all
+}
+
+func testLogsFollow(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t, engine.ModeAuto)
+	_, dockerID := startApp(t, e, "wait")
+	seen, ended := make(chan string, 10), make(chan error, 1)
+	go func() {
+		ended <- e.Logs(t.Context(), dockerID, wire.Cursor{}, func(line wire.LogLine, _ wire.Cursor) error {
+			seen <- line.Text
+			return nil
+		})
+	}()
+	require.Equal(t, "waiting", <-seen)
+	require.NoError(t, e.Stop(t.Context(), dockerID, patience))
+	require.NoError(t, <-ended)
+	require.NoError(t, e.Remove(t.Context(), dockerID))
+	require.ErrorIs(t, e.Logs(t.Context(), dockerID, wire.Cursor{}, nil), engine.ErrNotFound)
+}

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// session finds the session cookie; of several the first counts, which is the
+// one with the longest path.
+func (s *Server) session(h http.Header) string {
+	if s.cfg.SessionCookie == "" {
+		return ""
+	}
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if name == s.cfg.SessionCookie && value != "" {
+				return value
+			}
+		}
+	}
+	return ""
+}
+
+// isReserved finds Kiosc's own cookies.
+func (s *Server) isReserved(cookie string) bool {
+	if s.cfg.SessionCookie != "" && cookie == s.cfg.SessionCookie {
+		return true
+	}
+	name := strings.ToLower(cookie)
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
+	return strings.HasPrefix(name, tokenPrefix)
+}
+
+// filterCookies takes Kiosc's cookies out and leaves the others as they are.
+func (s *Server) filterCookies(h http.Header) {
+	var lines []string
+	for _, line := range h["Cookie"] {
+		pairs := strings.Split(line, ";")
+		kept := filter(pairs, func(pair string) bool {
+			name, _, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
+			return !s.isReserved(strings.Trim(name, " \t"))
+		})
+		if rest := strings.Trim(strings.Join(kept, ";"), " \t"); rest != "" {
+			lines = append(lines, rest)
+		}
+	}
+	delete(h, "Cookie")
+	if len(lines) > 0 {
+		h["Cookie"] = lines
+	}
+}
+
+// scopeCookie confines a cookie to its app. It drops Kiosc's own names, and
+// __Host- cookies as well: browsers take those with Path=/ only, where every
+// other app would see them.
+func (s *Server) scopeCookie(cookie, prefix string) string {
+	parts := strings.Split(cookie, ";")
+	name, _, _ := strings.Cut(parts[0], "=")
+	name = strings.Trim(name, " \t")
+	if s.isReserved(name) || strings.HasPrefix(strings.ToLower(name), "__host-") {
+		return ""
+	}
+	if name == "" {
+		// Browsers read "=__Host-a=b" and "__Host-a" as a nameless cookie; it
+		// is of no use to an app and could stand for a reserved name.
+		return ""
+	}
+	path := "/"
+	kept := parts[:1]
+	for _, part := range parts[1:] {
+		key, value, _ := strings.Cut(part, "=")
+		switch strings.ToLower(strings.Trim(key, " \t")) {
+		case "domain":
+		case "path":
+			path = strings.Trim(value, " \t")
+		default:
+			kept = append(kept, part)
+		}
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = "/"
+	}
+	return strings.Join(kept, ";") + "; Path=" + scopePath(path, prefix)
+}
