@@ -21,6 +21,8 @@ var denials = map[state.Code]proxy.DenialKind{
 	state.Forbidden:       proxy.NoAccess,
 	state.NotFound:        proxy.NoAccess,
 	state.Conflict:        proxy.NotRunning,
+	state.Unavailable:     proxy.Unavailable,
+	state.TooMany:         proxy.Unavailable,
 }
 
 func (g gate) Authorize(_ context.Context, who proxy.Credentials, container string) (proxy.Target, error) {

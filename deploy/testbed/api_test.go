@@ -23,7 +23,7 @@ func TestBadInputIsRefusedWhole(t *testing.T) {
 	}{
 		"not JSON":             {`{"title"`, 400, `{"detail":"JSON parse error`},
 		"a list":               {`[1]`, 400, `Invalid data. Expected a dictionary`},
-		"nothing":              {`{}`, 400, `"repository":["This field may not be blank."]`},
+		"nothing":              {`{}`, 400, `"repository":["This field is required."]`},
 		"environment no JSON":  {`{"title":"x","repository":"nginx","tag":"1","environment":"{"}`, 400, `"environment":["Environment must be a dictionary!"]`},
 		"environment a list":   {`{"title":"x","repository":"nginx","tag":"1","environment":[1]}`, 400, `"environment":["Environment must be a dictionary!"]`},
 		"secret key not there": {`{"title":"x","repository":"nginx","environment":{"A":1},"environment_secret_keys":"B"}`, 400, `Secret key \"B\" is not in environment!`},

@@ -32,6 +32,8 @@ const (
 	// fiberLimit is what a manager allows a body; the API's own limit is below it.
 	fiberLimit = 16 << 20
 	patience   = 15 * time.Second
+	// atOnce is how many requests a test sends at the same time.
+	atOnce = 32
 )
 
 // site is a Kiosc of one node with its API on a real port. Its project has an owner, a contributor and a guest; an
@@ -42,6 +44,7 @@ type site struct {
 	node    *consensus.Node
 	service *service.Service
 	addr    string
+	client  *http.Client // of its own, so that it can hang up before the server's shutdown, which waits for that
 	project string
 	users   map[string]string // user name → user id
 	token   map[string]string // user name → API token
@@ -115,10 +118,13 @@ func (s *site) serve() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
 	s.addr = listener.Addr().String()
+	transport := &http.Transport{MaxIdleConnsPerHost: atOnce}
+	s.client = &http.Client{Timeout: patience, Transport: transport}
 	done := make(chan error, 1)
 	go func() { done <- app.Listener(listener) }()
 	s.t.Cleanup(func() {
 		s.api.Close()
+		transport.CloseIdleConnections()
 		require.NoError(s.t, app.ShutdownWithTimeout(patience))
 		require.NoError(s.t, <-done)
 	})
@@ -228,8 +234,6 @@ type answer struct {
 	body   string
 }
 
-var client = &http.Client{Timeout: patience}
-
 func (c caller) send(method, path, body string) answer {
 	got, err := c.try(method, path, body)
 	require.NoError(c.s.t, err, "%s %s", method, path)
@@ -246,7 +250,7 @@ func (c caller) try(method, path, body string) (answer, error) {
 	if body != "" && r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	response, err := client.Do(r)
+	response, err := c.s.client.Do(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -267,7 +271,7 @@ func (c caller) get(path string, into any) {
 func each(t *testing.T, n int, f func(i int) error) {
 	t.Helper()
 	var all sync.WaitGroup
-	some := make(chan struct{}, 32)
+	some := make(chan struct{}, atOnce)
 	failed := make(chan error, n)
 	for i := range n {
 		all.Add(1)
