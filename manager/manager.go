@@ -65,7 +65,8 @@ type Manager struct {
 	node     *consensus.Node
 	hub      *dispatch.Hub
 	service  *service.Service
-	joining  chan struct{} // has a value for each node that is joining
+	joining  chan struct{}          // has a value for each node that is joining
+	waiting  []interface{ Close() } // have requests that last, which end with Close
 
 	// FirstPassword is the generated password of the first admin; empty after the first start.
 	FirstPassword string
@@ -205,7 +206,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer m.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	app, ui, front, err := m.front()
+	app, front, err := m.front()
 	if err != nil {
 		return err
 	}
@@ -226,7 +227,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(func(ctx context.Context) error { return m.cluster.Serve(ctx) })
 	part(func(ctx context.Context) error { m.node.Lead(ctx, m.hub.Run); return nil })
 	<-ctx.Done()
-	ui.Close() // ends the event streams, which the front waits for
+	for _, w := range m.waiting {
+		w.Close()
+	}
 	running.Wait()
 	if err := app.Shutdown(); err != nil {
 		m.cfg.Logger.Warn("the web server did not stop cleanly", "error", err)
@@ -238,20 +241,22 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // front is what browsers meet: the proxy, and behind it pages and API.
-func (m *Manager) front() (*fiber.App, *webui.UI, *proxy.Server, error) {
+func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	ui, err := webui.New(m.service, webui.Options{Version: m.cfg.Version, Logger: m.cfg.Logger})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
+	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie})
 	app := fiber.New(fiber.Config{
 		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: 64 << 10, Immutable: true,
-		ErrorHandler: ui.ErrorHandler,
+		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler),
 	})
-	api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie}).Register(app)
+	rest.Register(app)
 	m.registerAdmin(app)
 	ui.Register(app)
 	app.Handler() // builds the routes, which Server alone would not
-	return app, ui, proxy.New(proxy.Config{
+	m.waiting = []interface{ Close() }{ui, rest}
+	return app, proxy.New(proxy.Config{
 		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: webui.SessionCookie, Logger: m.cfg.Logger,
 	}), nil
 }

@@ -26,6 +26,7 @@ const (
 	MaxCommand     = 32 << 10
 	MaxTimeout     = 3600 // seconds
 	MaxRetries     = 100
+	maxDepth       = 32 // levels of nesting of the environment
 )
 
 // Container is one app of a project: what people entered, what they want of it, and what it was last known to be.
@@ -121,14 +122,38 @@ func (c *Container) validateEnvironment(f fieldErrors) {
 		f.add("environment", "Environment must be a dictionary!")
 		return
 	}
-	for k := range env {
+	if depth(c.Environment) > maxDepth {
+		f.add("environment", "Ensure this field is nested at most "+itoa(maxDepth)+" levels deep.")
+	}
+	for k, value := range env {
 		if k == "" || strings.ContainsAny(k, "=\x00") {
 			f.add("environment", "A variable's name can't be empty or contain =.")
+		}
+		if bytes.Contains(value, []byte(`\u0000`)) {
+			f.add("environment", "A variable's value can't contain a zero character.")
 		}
 	}
 	for _, k := range c.SecretKeys {
 		if _, ok := env[k]; !ok {
 			f.add("environment_secret_keys", "Secret key \""+k+"\" is not in environment!")
+		}
+	}
+}
+
+// depth is how deep valid JSON is nested.
+func depth(text []byte) (deepest int) {
+	at := 0
+	for d := json.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := d.Token()
+		if err != nil {
+			return deepest
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			at++
+			deepest = max(deepest, at)
+		case json.Delim('}'), json.Delim(']'):
+			at--
 		}
 	}
 }

@@ -111,6 +111,7 @@ func TestBadInputs(t *testing.T) {
 		{"several", `{"title":[],"container_port":"x","environment_secret_keys":{},"repository":"nginx"}`,
 			`{"container_port":["A valid integer is required."],"environment_secret_keys":["Not a valid string."],"title":["Not a valid string."]}`},
 		{"long title", `{"repository":"nginx","title":"` + strings.Repeat("x", 513) + `"}`, `{"title":["Ensure this field has no more than 512 characters."]}`},
+		{"title of 10 MB", `{"repository":"nginx","title":"` + strings.Repeat("x", 10<<20) + `"}`, `{"title":["Ensure this field has no more than 512 characters."]}`},
 		{"duplicate", `{"title":"Taken","repository":"nginx"}`, `{"title":["Container with this Project and Title already exists."]}`},
 		{"port 0", field("container_port", `0`), `{"container_port":["Ensure this value is between 1 and 65535."]}`},
 		{"port 70000", field("container_port", `70000`), `{"container_port":["Ensure this value is between 1 and 65535."]}`},
@@ -148,11 +149,7 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 	s := newSite(t)
 	owner, path := s.as("owner"), "/containers/api/create/"+s.project
 	long := func(n int) string { return `{"repository":"nginx","title":"` + strings.Repeat("x", n) + `"}` }
-	got := owner.send("POST", path, long(10<<20))
-	require.Equal(t, 413, got.status)
-	require.JSONEq(t, `{"detail":"The request is too large. It may have 2 MiB at most."}`, got.body)
-
-	// Fiber answers and hangs up before it has read a body beyond its own limit, which Go's client may take for an error.
+	// Fiber answers and hangs up before it has read a body beyond its limit, which Go's client may take for an error.
 	conn, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -162,7 +159,7 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 	n, err := conn.Read(head)
 	require.NoError(t, err)
 	require.Contains(t, string(head[:n]), "HTTP/1.1 413")
-	require.Contains(t, string(head[:n]), `{"detail":"The request is too large. It may have 2 MiB at most."}`)
+	require.Contains(t, string(head[:n]), `{"detail":"The request is too large."}`)
 
 	var bomb bytes.Buffer
 	packer := gzip.NewWriter(&bomb)

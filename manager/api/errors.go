@@ -18,9 +18,7 @@ const (
 
 // Answers that no code of the state stands for.
 var (
-	errVersion  = fiber.NewError(fiber.StatusNotAcceptable, `Invalid version in "Accept" header.`)
-	errTooLarge = fiber.NewError(fiber.StatusRequestEntityTooLarge,
-		fmt.Sprintf("The request is too large. It may have %d MiB at most.", maxBody>>20))
+	errVersion   = fiber.NewError(fiber.StatusNotAcceptable, `Invalid version in "Accept" header.`)
 	errMediaType = fiber.NewError(fiber.StatusUnsupportedMediaType,
 		`Unsupported media type in request. Send JSON with "Content-Type: application/json".`)
 	errEncoding = fiber.NewError(fiber.StatusUnsupportedMediaType, "The request must not be compressed.")
@@ -72,7 +70,7 @@ var prefixes = []string{"/containers/api/", "/project/api/"}
 // unread says why a request never reached a handler.
 var unread = map[int]string{
 	fiber.StatusRequestTimeout:              "The request did not arrive in time.",
-	fiber.StatusRequestEntityTooLarge:       errTooLarge.Message,
+	fiber.StatusRequestEntityTooLarge:       "The request is too large.",
 	fiber.StatusRequestHeaderFieldsTooLarge: "The request's headers are too large.",
 }
 

@@ -29,7 +29,7 @@ import (
 
 const (
 	cookie = "kiosc_session"
-	// fiberLimit is what a manager allows a body; the API's own limit is below it.
+	// fiberLimit is what a manager allows a body.
 	fiberLimit = 16 << 20
 	patience   = 15 * time.Second
 	// atOnce is how many requests a test sends at the same time.

@@ -13,14 +13,9 @@ import (
 	"kiosc/cluster/state"
 )
 
-const (
-	// maxBody is the largest body in bytes. The longest container has a quarter MiB of text, six times that where a
-	// client writes every character as \u0000.
-	maxBody = 2 << 20
-	// maxDepth is how deep JSON may be nested. Go would take ten thousand levels, at which other programs that read the
-	// container later fail.
-	maxDepth = 100
-)
+// maxDepth is how deep JSON may be nested. Go would take ten thousand levels, at which other programs that read the
+// container later fail.
+const maxDepth = 100
 
 // input is a JSON object whose fields are read one by one, so that a client learns of all its mistakes at once. What
 // isn't read is ignored, as by the original.
@@ -29,7 +24,7 @@ type input struct {
 	faults map[string][]string
 }
 
-// decode reads a request's body.
+// decode reads a request's body. How long it may be is the server's to say, which has read all of it before.
 func decode(c *fiber.Ctx) (*input, error) {
 	if c.Get(fiber.HeaderContentEncoding) != "" {
 		return nil, errEncoding // a compressed MiB may hold a GiB
@@ -38,9 +33,6 @@ func decode(c *fiber.Ctx) (*input, error) {
 		return nil, errMediaType // before Body, which would write a multipart form anew
 	}
 	body := c.Request().Body()
-	if len(body) > maxBody {
-		return nil, errTooLarge
-	}
 	if !utf8.Valid(body) {
 		return nil, parseError("the text is not valid UTF-8.")
 	}
