@@ -20,9 +20,9 @@ webui/assets/dist/manifest.json: webui/frontend/package-lock.json $(shell find w
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 18 or newer to build the web pages' >&2; exit 1; }
 	cd webui/frontend && npm ci --no-audit --no-fund && npm run build
 
-test: ## unit and integration tests, with a real Docker Engine
+test: ## unit and integration tests, with a real Docker Engine; never from the cache
 	@docker version >/dev/null 2>&1 || { echo 'make test needs a Docker Engine: none answers. Start one, or see "docker version".' >&2; exit 1; }
-	go run ./deploy/testbed/gotest -race -timeout 5m ./...
+	go run ./deploy/testbed/gotest -race -count 1 -timeout 5m ./...
 
 e2e: build ## the real program in a real browser
 	deploy/testbed/need-browser
