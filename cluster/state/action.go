@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ const (
 	Unpause Action = "unpause"
 	Restart Action = "restart"
 	Delete  Action = "delete"
+	// Move is the leader's: the container's node drains, so the container goes to another one.
+	Move Action = "move"
 )
 
 // actions is the table of which action is allowed in which state, and how it is shown while it is under way. Delete is
@@ -50,6 +53,7 @@ var actions = map[Action]struct {
 	Unpause: {[]State{Paused}, "unpausing"},
 	Restart: {[]State{Running, Restarting, Paused, Exited, Failed}, "restarting"},
 	Delete:  {States, "deleting"},
+	Move:    {nil, "moving"},
 }
 
 // Known tells whether a is an action at all.
@@ -102,7 +106,7 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 		return nil, Errorf(Conflict, "Action "+string(c.Action)+" not allowed in state "+cont.Shown())
 	}
 	if c.Action == Delete && cont.Node == "" {
-		return cont, cont.remove(tx) // no Docker host ever had it
+		return cont, cont.remove(tx) // no Docker host has it
 	}
 	if !cont.Pending() && tx.pendingCount() >= MaxPending {
 		return nil, Errorf(TooMany, "Too many actions are waiting for a Docker host. Try again in a minute.")
@@ -119,6 +123,12 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	err = tx.log(cont.ID, LogEntry{Time: c.Time, Level: Info, User: c.User, Process: ProcessAction, Text: text})
 	if err != nil {
 		return nil, err
+	}
+	if c.Action == Stop && cont.Node == "" { // it was waiting for a Docker host
+		cont.State, cont.StatusAt, cont.DoneGeneration = Exited, c.Time, cont.Generation
+		if err := tx.delete(bucketPending, []byte(cont.ID)); err != nil {
+			return nil, err
+		}
 	}
 	tx.touch(TopicPending)
 	return cont, cont.save(tx)
@@ -147,24 +157,6 @@ func (tx *Tx) Pending() (pending []Container, err error) {
 	return pending, nil
 }
 
-// ContainerPlaced says which node has the container from here on. It is only valid for the container's current
-// generation, so that a decision which an action has overtaken changes nothing.
-type ContainerPlaced struct {
-	Container  string
-	Generation uint64
-	Node       string
-}
-
-func (c *ContainerPlaced) apply(tx *Tx) (any, error) {
-	cont, ok, err := tx.Container(c.Container)
-	if err != nil || !ok || cont.Generation != c.Generation {
-		return nil, err
-	}
-	cont.Node = c.Node
-	tx.touch(TopicPending)
-	return nil, cont.save(tx)
-}
-
 // ContainerReported is what a node says of a container: how far an action is (Generation set), or what became of the
 // Docker container by itself (Generation 0).
 type ContainerReported struct {
@@ -182,8 +174,10 @@ type ContainerReported struct {
 	HostPort  int
 	ExitCode  int
 	StartedAt time.Time
-	Time      time.Time
-	Lines     []LogEntry
+	// Interrupted says that a restart of Docker or of its host ended the process.
+	Interrupted bool
+	Time        time.Time
+	Lines       []LogEntry
 }
 
 // earlyExit is how soon after its start an ended process counts as a failed start.
@@ -211,6 +205,13 @@ func (c *ContainerReported) apply(tx *Tx) (any, error) {
 	if err := tx.log(cont.ID, c.Lines...); err != nil {
 		return nil, err
 	}
+	if c.Done && cont.Action == Move && c.State == Deleted {
+		cont.unplace()
+		if err := cont.again(tx, c.Time); err != nil {
+			return nil, err
+		}
+		return nil, cont.save(tx)
+	}
 	if c.Done {
 		cont.DoneGeneration = c.Generation
 		if err := tx.delete(bucketPending, []byte(cont.ID)); err != nil {
@@ -229,6 +230,13 @@ func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
 	}
 	next := c.State
 	line := LogEntry{Time: c.Time, Level: Warning, Process: ProcessTask}
+	if c.Interrupted && next == Exited && slices.Contains(startLike, cont.Action) {
+		line.Text = "Docker or its host was restarted, which ended the container. It is started again."
+		if err := cont.again(tx, c.Time); err != nil {
+			return err
+		}
+		return errors.Join(tx.log(cont.ID, line), cont.save(tx))
+	}
 	switch {
 	case next == "":
 		if cont.State == Failed {

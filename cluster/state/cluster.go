@@ -49,6 +49,14 @@ func (tx *Tx) JoinTokenHash(role string) []byte {
 	return append([]byte(nil), tx.btx.Bucket(bucketJoinTokens).Get([]byte(role))...)
 }
 
+// orError returns err, or where it is nil the other.
+func orError(err error, other *Error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
 // orConflict returns err, or where it is nil a Conflict with this message.
 func orConflict(err error, message string) error {
 	if err != nil {

@@ -33,7 +33,13 @@ var kinds = map[Kind]func() Command{
 	31: func() Command { return &ActionRequested{} },
 	32: func() Command { return &ContainerPlaced{} },
 	33: func() Command { return &ContainerReported{} },
+	34: func() Command { return &ContainerLost{} },
+	35: func() Command { return &ContainerMoveRequested{} },
 	40: func() Command { return &NodeRegistered{} },
+	41: func() Command { return &NodeHealthChanged{} },
+	42: func() Command { return &NodeAvailabilitySet{} },
+	43: func() Command { return &NodeLabelled{} },
+	44: func() Command { return &NodeRemoved{} },
 	50: func() Command { return &LogAppended{} },
 }
 

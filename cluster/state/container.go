@@ -50,8 +50,14 @@ type Container struct {
 	Command        string // split as a shell would; empty for the image's own
 	MaxRetries     int
 	InactivityDays int
-	CreatedAt      time.Time
-	ModifiedAt     time.Time
+	// Constraints are conditions on the node, all of which it must meet; see ParseConstraint.
+	Constraints []string
+	// What the node must have left for the container, and what Docker lets it use: thousandths of a CPU, and bytes;
+	// 0 for nothing and for no limit.
+	ReservedMilliCPUs, LimitMilliCPUs int64
+	ReservedMemory, LimitMemory       int64
+	CreatedAt                         time.Time
+	ModifiedAt                        time.Time
 
 	// What should be. Generation grows with every action.
 	Generation uint64
@@ -59,6 +65,8 @@ type Container struct {
 	ActionUser string // user name
 	ActionAt   time.Time
 	Node       string // where it is placed; empty before the first start
+	// Placement grows with each decision for a node. What a node has of an older one isn't the container any more.
+	Placement uint64
 
 	// What was last reported by the node.
 	DoneGeneration uint64 // the last generation that was carried out or failed
@@ -106,7 +114,52 @@ func (c *Container) Validate() error {
 		f.add("container_path", "A path can't contain ? or # or line ends.")
 	}
 	c.validateEnvironment(f)
+	c.validateResources(f)
 	return f.err()
+}
+
+// The bounds of reservations and limits, far above any machine's.
+const (
+	maxMilliCPUs = 1 << 20
+	maxMemory    = 1 << 50
+	// minLimitMemory is the least that Docker takes, in bytes.
+	minLimitMemory = 6 << 20
+)
+
+func (c *Container) validateResources(f fieldErrors) {
+	if len(c.Constraints) > MaxConstraints {
+		f.add("constraints", "A container can have "+itoa(MaxConstraints)+" constraints at most.")
+	}
+	for _, text := range c.Constraints {
+		if _, err := ParseConstraint(text); err != nil {
+			f.add("constraints", "\""+text+"\" can't be used: "+err.Error()+".")
+		}
+	}
+	for _, cpu := range []struct {
+		field string
+		n     int64
+	}{{"cpu_reservation", c.ReservedMilliCPUs}, {"cpu_limit", c.LimitMilliCPUs}} {
+		if cpu.n < 0 || cpu.n > maxMilliCPUs {
+			f.add(cpu.field, "Give a number of CPUs such as 0.5 or 2, or 0 for none.")
+		}
+	}
+	for _, memory := range []struct {
+		field string
+		n     int64
+	}{{"memory_reservation", c.ReservedMemory}, {"memory_limit", c.LimitMemory}} {
+		if memory.n < 0 || memory.n > maxMemory {
+			f.add(memory.field, "Give a number of bytes, or 0 for none.")
+		}
+	}
+	if c.LimitMemory > 0 && c.LimitMemory < minLimitMemory {
+		f.add("memory_limit", "Docker needs a limit of at least 6 MiB.")
+	}
+	if c.LimitMilliCPUs > 0 && c.ReservedMilliCPUs > c.LimitMilliCPUs {
+		f.add("cpu_reservation", "The reservation can't be more than the limit.")
+	}
+	if c.LimitMemory > 0 && c.ReservedMemory > c.LimitMemory {
+		f.add("memory_reservation", "The reservation can't be more than the limit.")
+	}
 }
 
 func (c *Container) validateEnvironment(f fieldErrors) {
@@ -216,6 +269,13 @@ func (c *ContainerCreated) apply(tx *Tx) (any, error) {
 
 func (c *Container) save(tx *Tx) error {
 	tx.touch(TopicContainer(c.ID))
+	old, err := tx.stored(c.ID)
+	if err != nil {
+		return err
+	}
+	if err := index(tx, old, c); err != nil {
+		return err
+	}
 	return tx.put(bucketContainers, []byte(c.ID), c)
 }
 
@@ -223,6 +283,13 @@ func (c *Container) save(tx *Tx) error {
 func (c *Container) remove(tx *Tx) error {
 	tx.touch(TopicContainer(c.ID))
 	tx.touch(TopicPending)
+	old, err := tx.stored(c.ID)
+	if err != nil {
+		return err
+	}
+	if err := index(tx, old, nil); err != nil {
+		return err
+	}
 	for _, place := range [...]struct{ bucket, key []byte }{
 		{bucketContainers, []byte(c.ID)}, {bucketPending, []byte(c.ID)}, {bucketTitles, key(c.Project, c.Title)},
 	} {
@@ -231,6 +298,15 @@ func (c *Container) remove(tx *Tx) error {
 		}
 	}
 	return tx.removeLog(c.ID)
+}
+
+// stored is the container's record as it stands; nil where there is none.
+func (tx *Tx) stored(id string) (*Container, error) {
+	c, ok, err := tx.Container(id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &c, nil
 }
 
 // Container returns a container by id.
@@ -254,27 +330,4 @@ func (tx *Tx) ContainersOf(project string) ([]Container, error) {
 	}
 	slices.SortStableFunc(list, func(a, b Container) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return list, nil
-}
-
-// ContainersOn returns the containers that are placed on a node, in an order that stays the same.
-func (tx *Tx) ContainersOn(node string) (list []Container, err error) {
-	err = each(tx, bucketContainers, nil, func(_ []byte, c Container) bool {
-		if c.Node == node {
-			list = append(list, c)
-		}
-		return true
-	})
-	return list, err
-}
-
-// Load counts the containers placed on each node.
-func (tx *Tx) Load() (map[string]int, error) {
-	load := make(map[string]int)
-	err := each(tx, bucketContainers, nil, func(_ []byte, c Container) bool {
-		if c.Node != "" {
-			load[c.Node]++
-		}
-		return true
-	})
-	return load, err
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Format is the version of the store's layout. A store with a higher one is refused; a lower one is migrated at Open.
-const Format = 1
+const Format = 2
 
 // The buckets. Keys of ids are their text form; composed keys are joined with a zero byte.
 var (
@@ -32,13 +32,16 @@ var (
 	bucketTitles     = []byte("titles")      // project id, title → container id
 	bucketPending    = []byte("pending")     // container id of each container whose action isn't done → nothing
 	bucketNodes      = []byte("nodes")       // node id → Node
+	bucketRevoked    = []byte("revoked")     // id of each removed node → when
+	bucketPlaced     = []byte("placed")      // node id, container id → nothing
+	bucketUsage      = []byte("usage")       // node id → Usage
 	bucketLogs       = []byte("logs")        // container id, sequence (8 bytes) → LogChunk
 	bucketLogMeta    = []byte("log_meta")    // container id → LogMeta
 	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret
 
 	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketProjects,
-		bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes, bucketLogs, bucketLogMeta,
-		bucketJoinTokens}
+		bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes, bucketRevoked, bucketPlaced,
+		bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")
@@ -100,21 +103,46 @@ func openDB(path string) (*bolt.DB, error) {
 				return err
 			}
 		}
-		meta := tx.Bucket(bucketMeta)
-		switch v := meta.Get(metaFormat); {
-		case v == nil:
-			return meta.Put(metaFormat, be64(Format))
-		case binary.BigEndian.Uint64(v) > Format:
-			return fmt.Errorf("the state has format %d and this kiosc knows %d only; use a newer kiosc",
-				binary.BigEndian.Uint64(v), Format)
-		}
-		return nil
+		return migrate(tx)
 	})
 	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("preparing the state file: %w", err)
 	}
 	return db, nil
+}
+
+// migrations bring a state from the format that is their key to the next.
+var migrations = map[uint64]func(tx *Tx) error{
+	1: func(tx *Tx) error { // the indices of placement are new
+		var all []Container
+		err := each(tx, bucketContainers, nil, func(_ []byte, c Container) bool {
+			all = append(all, c)
+			return true
+		})
+		for i := range all {
+			err = errors.Join(err, index(tx, nil, &all[i]))
+		}
+		return err
+	},
+}
+
+// migrate brings the file to this kiosc's format.
+func migrate(btx *bolt.Tx) error {
+	meta := btx.Bucket(bucketMeta)
+	at := uint64(Format)
+	if v := meta.Get(metaFormat); v != nil {
+		at = binary.BigEndian.Uint64(v)
+	}
+	if at > Format {
+		return fmt.Errorf("the state has format %d and this kiosc knows %d only; use a newer kiosc", at, Format)
+	}
+	for ; at < Format; at++ {
+		if err := migrations[at](&Tx{btx: btx}); err != nil {
+			return fmt.Errorf("bringing the state from format %d to the next: %w", at, err)
+		}
+	}
+	return meta.Put(metaFormat, be64(Format))
 }
 
 func readIndex(db *bolt.DB) (index uint64, err error) {

@@ -23,18 +23,35 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // samples has one of each message, with all fields set.
 func samples() []any {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.UTC)
-	seen := Observed{Container: "c1", Generation: 7, DockerID: "d1", ImageID: "sha256:1", State: "running", ExitCode: 3,
-		IP: "10.1.2.3", HostPort: 32768, StartedAt: at}
+	seen := Observed{Container: "c1", Generation: 7, Placement: 5, DockerID: "d1", ImageID: "sha256:1", State: "running", ExitCode: 3,
+		IP: "10.1.2.3", HostPort: 32768, StartedAt: at, Interrupted: true}
 	from := Cursor{Stdout: Place{Time: 1, Count: 2}, Stderr: Place{Time: 3, Count: 4}}
 	to := Cursor{Stdout: Place{Time: at.UnixNano(), Count: 1}, Stderr: Place{Time: 3, Count: 4}}
+	managers := []ManagerAddress{{ID: "m1", Address: "10.1.2.3:7443"}}
 	return []any{
-		&Hello{Versions: []uint16{1}, Name: "host-1", Labels: map[string]string{"disk": "ssd", "room": "2"},
+		&Hello{Versions: []uint16{1}, Name: "host-1", Build: "1.2.3", Labels: map[string]string{"disk": "ssd", "room": "2"},
 			Engine: EngineInfo{Version: "28.5.2", APIVersion: "1.51", CPUs: 8, MemoryBytes: 1 << 35, NetworkMode: "docker-shared"}},
-		&Welcome{Version: 1, ClusterID: "cl", NodeID: "n1"},
+		&Welcome{Version: 1, ClusterID: "cl", NodeID: "n1", Managers: managers},
+		&Managers{Managers: managers},
+		&RenewRequest{CSR: []byte{1, 2}},
+		&RenewAnswer{Certificate: []byte{3}, Refused: "no"},
+		&InventoryRequest{},
+		&Lease{Seq: 4, Duration: time.Minute},
+		&LeaseAck{Seq: 4, DockerAway: true},
+		&PeerHello{Versions: []uint16{1}, Build: "1.2.3"},
+		&PeerStatus{Term: 9, Leader: "n1", Applied: 5, Last: 6, Build: "1.2.3"},
+		&PeerAgents{Nodes: []string{"n1", "n2"}},
+		&Visits{Open: map[string]int{"c1": 2}},
+		&RelayAnswer{Error: "not connected"},
+		&ForwardRequest{ID: 1, Origin: []byte("o"), Command: []byte("c")},
+		&ForwardAnswer{ID: 1, Index: 2, Refused: "no leader"},
+		&CallRequest{Method: "promote", Body: []byte("{}")},
+		&CallAnswer{Code: "conflict", Message: "no", Body: []byte("{}")},
 		&Refusal{Reason: "Upgrade this agent."},
 		&Inventory{Containers: []Observed{seen, {Container: "c2"}}},
-		&Order{Term: 9, Container: "c1", Generation: 7, Action: "start", Spec: Spec{Project: "p1", Image: "nginx:1.29",
-			Command: []string{"a", "b c"}, Env: []string{"A=1", "B"}, Port: 80, Timeout: time.Minute, NoFileSoft: 1024, NoFileHard: 4096}},
+		&Order{Term: 9, Container: "c1", Generation: 7, Placement: 5, Action: "start", Spec: Spec{Project: "p1", Image: "nginx:1.29",
+			Command: []string{"a", "b c"}, Env: []string{"A=1", "B"}, Port: 80, Timeout: time.Minute, NoFileSoft: 1024, NoFileHard: 4096,
+			LimitMilliCPUs: 1500, LimitMemory: 1 << 30, ReservedMemory: 1 << 29}},
 		&Report{Seq: 11, Container: "c1", Generation: 7, Done: true, State: "running", Observed: seen,
 			Lines: []TaskLine{{Time: at, Process: "task", Level: "info", Text: "Started — läuft"}}},
 		&Ack{Seq: 11},
@@ -44,8 +61,8 @@ func samples() []any {
 		&LogBatch{From: from, To: to, Lines: []LogLine{{Time: at.UnixNano(), Text: "hello"}, {Time: 4, Stderr: true, Text: ""}}},
 		&LogAck{Stored: true, Cursor: to},
 		&ProxyAnswer{Error: "connection refused", Refused: true},
-		&JoinRequest{Secret: "s", CSR: []byte{1, 2}, Name: "host-1"},
-		&JoinAnswer{NodeID: "n1", Certificate: []byte{3}, CA: []byte{4}, ClusterID: "cl"},
+		&JoinRequest{Versions: []uint16{1}, Secret: "s", Role: "manager", CSR: []byte{1, 2}, Name: "host-1", Address: "h:1", Former: []byte{5}},
+		&JoinAnswer{NodeID: "n1", Certificate: []byte{3}, CA: []byte{4}, ClusterID: "cl", Managers: managers},
 	}
 }
 

@@ -25,6 +25,7 @@ func check(msg any) error {
 	switch m := msg.(type) {
 	case *Hello:
 		c.text("name", m.Name, maxName)
+		c.text("build", m.Build, maxName)
 		c.text("engine version", m.Engine.Version+m.Engine.APIVersion+m.Engine.NetworkMode, maxName)
 		c.count("labels", len(m.Labels), maxLabels)
 		for k, v := range m.Labels {
@@ -56,6 +57,9 @@ func check(msg any) error {
 	case *JoinRequest:
 		c.text("name", m.Name, maxName)
 		c.text("secret", m.Secret, maxName)
+		c.text("role and address", m.Role+m.Address, maxName)
+		c.count("request bytes", len(m.CSR)+len(m.Former), maxCSR)
+	case *RenewRequest:
 		c.count("request bytes", len(m.CSR), maxCSR)
 	}
 	return c.err

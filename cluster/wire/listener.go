@@ -18,10 +18,11 @@ const (
 	ALPNAgent = "kiosc-agent/1"
 	ALPNRaft  = "kiosc-raft/1"
 	ALPNJoin  = "kiosc-join/1"
+	ALPNPeer  = "kiosc-peer/1"
 )
 
 // callers tells whose certificate a protocol needs; "" for nobody's.
-var callers = map[string]pki.Role{ALPNAgent: pki.RoleAgent, ALPNRaft: pki.RoleManager, ALPNJoin: ""}
+var callers = map[string]pki.Role{ALPNAgent: pki.RoleAgent, ALPNRaft: pki.RoleManager, ALPNJoin: "", ALPNPeer: pki.RoleManager}
 
 const (
 	handshakeTimeout = 10 * time.Second

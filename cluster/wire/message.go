@@ -8,6 +8,8 @@ type Hello struct {
 	Versions []uint16
 	// Name is what people call the node, the host name by default. At most 64 bytes.
 	Name string
+	// Build is the agent's kiosc version, for people.
+	Build string
 	// Engine tells what the Docker Engine is; it is for display and placement only.
 	Engine EngineInfo
 	// Labels are the operator's key=value pairs for placement constraints.
@@ -29,6 +31,70 @@ type Welcome struct {
 	Version   uint16
 	ClusterID string
 	NodeID    string
+	// Managers are all managers of the cluster. The agent keeps a session with each.
+	Managers []ManagerAddress
+}
+
+// ManagerAddress is where a manager's cluster port is reached.
+type ManagerAddress struct {
+	ID      string
+	Address string // host:port
+}
+
+// Managers tells an agent on its control stream that the managers have changed.
+type Managers struct {
+	Managers []ManagerAddress
+}
+
+// RenewRequest asks on the control stream for a new certificate for the key that the agent has.
+type RenewRequest struct {
+	CSR []byte
+}
+
+// RenewAnswer gives the certificate in DER, or says why not.
+type RenewAnswer struct {
+	Refused     string
+	Certificate []byte
+}
+
+// OrdersHeader opens a stream of kind Orders, from the leader, directly or through another manager. An agent that has
+// seen a higher term kills the stream; else the stream replaces any other of its kind, and the agent begins with its
+// Inventory. On it go Inventory, Report, Progress and LeaseAck from the agent; Order, Remove, Ack, Lease and
+// InventoryRequest from the leader.
+type OrdersHeader struct {
+	// Term is the Raft term of the leader. It counts for every message on the stream.
+	Term   uint64
+	Leader string // node id
+}
+
+// InventoryRequest asks for the Inventory once more.
+type InventoryRequest struct{}
+
+// Lease lets the agent serve its containers for Duration, counted from when it sent its last LeaseAck or, for the first
+// one, its last Inventory: that was before the leader sent this one, whatever the clocks say.
+type Lease struct {
+	Seq      uint64
+	Duration time.Duration
+}
+
+// LeaseAck answers a Lease at once. To the leader it is the sign of life of the host.
+type LeaseAck struct {
+	Seq uint64
+	// DockerAway says that the host's Docker Engine doesn't answer at the moment. What runs goes on.
+	DockerAway bool
+}
+
+// RelayHeader opens a stream of kind Relay between managers: the other manager opens a stream of the kind with the
+// header on its session with the node, and from then on every byte goes through.
+type RelayHeader struct {
+	Node   string
+	Kind   Kind
+	Header []byte
+}
+
+// RelayAnswer is the first message on a relayed stream; without an error, the bytes of the other stream follow.
+type RelayAnswer struct {
+	Error string
 }
 
 // Refusal ends a session. Reason is a sentence for the operator of the other side.
@@ -36,8 +102,9 @@ type Refusal struct {
 	Reason string
 }
 
-// Inventory lists every Docker container with the cluster's label. An agent sends it once after Welcome
-// and again whenever its event subscription was interrupted.
+// Inventory lists every Docker container with the cluster's and this node's label. An agent sends it first on each
+// Orders stream, after each Remove that it has carried out, when it is asked to, and whenever its subscription to
+// Docker's events was interrupted.
 type Inventory struct {
 	Containers []Observed
 }
@@ -48,8 +115,10 @@ type Observed struct {
 	Container string
 	// Generation is the generation that made this Docker container, from the label.
 	Generation uint64
-	DockerID   string
-	ImageID    string
+	// Placement is the number of the placement that made it, from the label.
+	Placement uint64
+	DockerID  string
+	ImageID   string
 	// State is Docker's own word: created, running, paused, restarting, exited, dead; "" when it is gone.
 	State    string
 	ExitCode int
@@ -58,6 +127,8 @@ type Observed struct {
 	// HostPort is the port published on 127.0.0.1 of the Docker host; 0 when none is.
 	HostPort  int
 	StartedAt time.Time
+	// Interrupted says that the process was ended by a restart of Docker or of the host, not by itself.
+	Interrupted bool
 }
 
 // Order tells an agent what a container should be. Orders are idempotent: the same one may come any number of times.
@@ -66,7 +137,10 @@ type Order struct {
 	Term       uint64
 	Container  string
 	Generation uint64
-	// Action is start, stop, pause, unpause, restart or delete.
+	// Placement is the number of the decision for this node. An agent refuses a number below the highest it has seen
+	// for the container, and removes Docker containers of lower ones.
+	Placement uint64
+	// Action is start, stop, pause, unpause, restart, delete or move.
 	Action string
 	Spec   Spec
 }
@@ -84,6 +158,8 @@ type Spec struct {
 	Timeout time.Duration
 	// NoFileSoft and NoFileHard are the nofile ulimit; 0 leaves the engine's default.
 	NoFileSoft, NoFileHard int64
+	// What Docker lets the container use, and what it keeps for it: thousandths of a CPU, and bytes; 0 for no limit.
+	LimitMilliCPUs, LimitMemory, ReservedMemory int64
 }
 
 // Report tells the manager how far an order is, or what became of a container without one.
@@ -198,10 +274,18 @@ type ProxyAnswer struct {
 
 // JoinRequest is the only message on a join connection. The secret proves that an operator wants this node.
 type JoinRequest struct {
-	Secret string
+	// Versions are the protocol versions that the node speaks, best first.
+	Versions []uint16
+	Secret   string
+	// Role is manager or agent, as in the join token.
+	Role string
 	// CSR is a PKCS#10 request in DER. Its subject is ignored.
 	CSR  []byte
 	Name string
+	// Address is where a joining manager's cluster port is reached.
+	Address string
+	// Former is the certificate, perhaps expired, of a node that joins again; the CSR has the same key then.
+	Former []byte
 }
 
 // JoinAnswer gives the certificate, or says why not.
@@ -211,4 +295,63 @@ type JoinAnswer struct {
 	// Certificate is the node's certificate in DER, CA that of the cluster.
 	Certificate, CA []byte
 	ClusterID       string
+	Managers        []ManagerAddress
+}
+
+// PeerHello is the first message of a manager that dials another one, on a control stream. The answer is a Welcome or a
+// Refusal. On the stream go PeerStatus, PeerAgents, Visits and Progress in both directions.
+type PeerHello struct {
+	Versions []uint16
+	Build    string
+}
+
+// PeerStatus is what a manager tells the others of itself, every second.
+type PeerStatus struct {
+	Term   uint64
+	Leader string // node id of the leader it knows; empty for none
+	// Applied and Last are the Raft indices up to which its state and its log go.
+	Applied, Last uint64
+	Build         string
+}
+
+// PeerAgents lists the agents that have a session with the sender.
+type PeerAgents struct {
+	Nodes []string
+}
+
+// Visits tells how the apps on draining hosts are used through the sender.
+type Visits struct {
+	// Open has the requests and WebSockets under way, by container.
+	Open map[string]int
+}
+
+// ForwardRequest asks the leader to put a command into the Raft log, or, without a command, for the index that a read
+// must wait for. Any number may be under way on one stream of kind Forward.
+type ForwardRequest struct {
+	ID uint64
+	// Origin marks the log entry so that the sender recognises it when it applies it.
+	Origin  []byte
+	Command []byte
+}
+
+// ForwardAnswer says at which index the command stands, or that it was not taken. Without Refused and index, the
+// outcome is unknown.
+type ForwardAnswer struct {
+	ID      uint64
+	Index   uint64
+	Refused string
+}
+
+// CallRequest is the one message from the opener of a stream of kind Call, between managers.
+type CallRequest struct {
+	// Method is one of those that the leader serves to other managers.
+	Method string
+	Body   []byte // JSON
+}
+
+// CallAnswer answers a CallRequest.
+type CallAnswer struct {
+	// Code and Message are those of a state.Error; empty on success.
+	Code, Message string
+	Body          []byte // JSON
 }

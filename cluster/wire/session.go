@@ -25,7 +25,13 @@ const (
 	Control Kind = 1
 	Logs    Kind = 2
 	Proxy   Kind = 3
+	Orders  Kind = 4 // the leader's with an agent
+	Relay   Kind = 5 // from one manager through another to an agent
+	Forward Kind = 6 // commands for the leader, from another manager
+	Call    Kind = 7 // one request and one answer between managers
 )
+
+const lastKind = Call
 
 const (
 	headVersion = 1
@@ -155,7 +161,7 @@ func (s *Session) Err() error {
 // Streams is the number of streams that are open, in either direction.
 func (s *Session) Streams() int { return s.mux.NumStreams() }
 
-// Open begins a stream. The header is nil or a struct that the other side decodes with DecodeHeader. It fails when ctx
+// Open begins a stream. The header is nil, a struct that the other side decodes with DecodeHeader, or a RawHeader. It fails when ctx
 // ends before the stream's head could be sent; ctx has no effect on the stream later.
 func (s *Session) Open(ctx context.Context, kind Kind, header any) (*Stream, error) {
 	head, err := encodeHead(kind, header)
@@ -214,9 +220,12 @@ func (s *Session) open(head []byte) (*Stream, error) {
 
 func encodeHead(kind Kind, header any) ([]byte, error) {
 	head := []byte{headVersion, byte(kind), 0, 0}
-	raw, err := encMode.Marshal(header)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the header of a stream: %w", err)
+	raw, isRaw := header.(RawHeader)
+	if !isRaw {
+		var err error
+		if raw, err = EncodeHeader(header); err != nil {
+			return nil, err
+		}
 	}
 	if len(raw) > maxHeader {
 		return nil, fmt.Errorf("the header of a stream has %d bytes, at most %d", len(raw), maxHeader)
@@ -225,7 +234,20 @@ func encodeHead(kind Kind, header any) ([]byte, error) {
 	return append(head, raw...), nil
 }
 
-// DecodeHeader reads the header of a stream, as Accept returns it, into a pointer to LogsHeader or ProxyHeader.
+// RawHeader is a header that is encoded already.
+type RawHeader []byte
+
+// EncodeHeader gives a header's bytes, for a RelayHeader.
+func EncodeHeader(header any) (RawHeader, error) {
+	raw, err := encMode.Marshal(header)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the header of a stream: %w", err)
+	}
+	return raw, nil
+}
+
+// DecodeHeader reads the header of a stream, as Accept returns it, into a pointer to LogsHeader, ProxyHeader,
+// OrdersHeader or RelayHeader.
 func DecodeHeader(raw []byte, header any) error {
 	if err := decMode.Unmarshal(raw, header); err != nil {
 		return fmt.Errorf("decoding the header of a stream: %w", err)
@@ -300,7 +322,7 @@ func readHead(r io.Reader) (Kind, []byte, error) {
 		return 0, nil, err
 	}
 	kind, size := Kind(head[1]), binary.BigEndian.Uint16(head[2:])
-	if head[0] != headVersion || kind < Control || kind > Proxy || size > maxHeader {
+	if head[0] != headVersion || kind < Control || kind > lastKind || size > maxHeader {
 		return 0, nil, fmt.Errorf("a stream of an unknown kind begins with %x", head)
 	}
 	header := make([]byte, size)
