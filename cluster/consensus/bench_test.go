@@ -40,7 +40,7 @@ func BenchmarkPropose(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			id := fmt.Sprint("n", next.Add(1))
-			if _, err := n.Propose(ctx, &state.NodeRegistered{Node: state.Node{ID: id, Name: id}}); err != nil {
+			if _, err := n.Propose(ctx, &state.NodeRegistered{Node: state.Node{ID: id, Name: id, Role: state.AgentNode}}); err != nil {
 				b.Error(err)
 				return
 			}

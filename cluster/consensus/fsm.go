@@ -12,7 +12,8 @@ import (
 // fsm hands committed entries to the store. A node that can't apply an entry must not go on, because its state would
 // differ from the others' from there: it panics.
 type fsm struct {
-	store *state.Store
+	store   *state.Store
+	waiting *waiting
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -21,10 +22,15 @@ func (f *fsm) Apply(log *raft.Log) any { return f.ApplyBatch([]*raft.Log{log})[0
 
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	batch := make([]state.Entry, len(logs))
+	origins := make([]origin, len(logs))
 	for i, log := range logs {
 		batch[i].Index = log.Index
 		if log.Type != raft.LogCommand {
 			continue // a change of the members, which Raft keeps itself
+		}
+		var marked bool
+		if origins[i], marked = readOrigin(log.Extensions); marked && origins[i].term != log.Term {
+			continue // it missed its term; see origin
 		}
 		c, err := state.Decode(log.Data)
 		if err != nil {
@@ -36,11 +42,11 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	if err != nil {
 		panic(fmt.Sprintf("kiosc: %v", err))
 	}
-	answers := make([]any, len(results))
-	for i, result := range results {
-		answers[i] = result
+	for i, log := range logs {
+		f.waiting.applied(origins[i], results[i], origins[i].term == log.Term)
 	}
-	return answers
+	f.waiting.reached(logs[len(logs)-1].Term)
+	return make([]any, len(logs)) // callers learn the results from waiting
 }
 
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
@@ -53,6 +59,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 
 func (f *fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
+	defer f.waiting.skipped()
 	return f.store.Restore(r)
 }
 

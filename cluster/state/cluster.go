@@ -29,6 +29,11 @@ func (tx *Tx) Cluster() (c Cluster, ok bool, err error) {
 	return get[Cluster](tx, bucketMeta, metaCluster)
 }
 
+// Synced changes nothing. Whoever sees it applied has seen everything that was confirmed before it was proposed.
+type Synced struct{}
+
+func (c *Synced) apply(*Tx) (any, error) { return nil, nil }
+
 // JoinTokenSet replaces the secret that lets nodes of one role join.
 type JoinTokenSet struct {
 	Role string // manager or agent

@@ -23,6 +23,7 @@ type Kind byte
 var kinds = map[Kind]func() Command{
 	1:  func() Command { return &ClusterInitialized{} },
 	2:  func() Command { return &JoinTokenSet{} },
+	3:  func() Command { return &Synced{} },
 	10: func() Command { return &UserCreated{} },
 	11: func() Command { return &SessionOpened{} },
 	12: func() Command { return &SessionClosed{} },

@@ -91,6 +91,9 @@ type NodeRegistered struct {
 
 func (c *NodeRegistered) apply(tx *Tx) (any, error) {
 	node := c.Node
+	if node.Role == "" { // written by a kiosc that knew agents only
+		node.Role = AgentNode
+	}
 	if tx.Revoked(node.ID) {
 		return nil, Errorf(Forbidden, "This node was removed from the cluster. Give it an empty data directory to join again.")
 	}

@@ -378,7 +378,7 @@ func TestWaitIndex(t *testing.T) {
 	f := newFixture(t)
 	waited, next := make(chan error, 1), f.index+1
 	go func() { waited <- f.store.WaitIndex(context.Background(), next) }()
-	f.must(&state.NodeRegistered{Node: state.Node{ID: "n2"}})
+	f.must(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "host2"}})
 	require.NoError(t, <-waited)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
