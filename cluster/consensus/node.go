@@ -112,6 +112,8 @@ func raftConfig(id string, logger *hclogLogger) *raft.Config {
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = heartbeat, heartbeat, leaderLease
 	rc.SnapshotThreshold, rc.TrailingLogs = snapshotThreshold, trailingLogs
 	rc.MaxAppendEntries = 512
+	// Commands of other managers come one after the other from one stream; here they gather for the next write.
+	rc.BatchApplyCh = true
 	rc.Logger = logger
 	return rc
 }

@@ -87,6 +87,15 @@ func (tx *Tx) ContainersOn(node string) (list []Container, err error) {
 	return list, nil
 }
 
+// UsedNodes lists the nodes that containers are placed on, removed ones included, in an order that stays the same.
+func (tx *Tx) UsedNodes() (ids []string, err error) {
+	err = each(tx, bucketUsage, nil, func(k []byte, _ Usage) bool {
+		ids = append(ids, string(k))
+		return true
+	})
+	return ids, err
+}
+
 // unplace takes the container from its node; what ran there is the node's to remove.
 func (c *Container) unplace() {
 	c.Node, c.DockerID, c.IP, c.HostPort = "", "", "", 0

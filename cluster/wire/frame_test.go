@@ -48,7 +48,7 @@ func samples() []any {
 		&CallRequest{Method: "promote", Body: []byte("{}")},
 		&CallAnswer{Code: "conflict", Message: "no", Body: []byte("{}")},
 		&Refusal{Reason: "Upgrade this agent."},
-		&Inventory{Containers: []Observed{seen, {Container: "c2"}}},
+		&Inventory{Containers: []Observed{seen, {Container: "c2"}}, Away: true},
 		&Order{Term: 9, Container: "c1", Generation: 7, Placement: 5, Action: "start", Spec: Spec{Project: "p1", Image: "nginx:1.29",
 			Command: []string{"a", "b c"}, Env: []string{"A=1", "B"}, Port: 80, Timeout: time.Minute, NoFileSoft: 1024, NoFileHard: 4096,
 			LimitMilliCPUs: 1500, LimitMemory: 1 << 30, ReservedMemory: 1 << 29}},

@@ -107,6 +107,8 @@ type Refusal struct {
 // Docker's events was interrupted.
 type Inventory struct {
 	Containers []Observed
+	// Away says that Docker doesn't answer: what the host has is not known now.
+	Away bool
 }
 
 // Observed is what the Docker Engine says of one Docker container.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,27 +17,58 @@ import (
 	"kiosc/cluster/wire"
 )
 
-// helloTimeout bounds how long a new agent may take to introduce itself.
-const helloTimeout = 10 * time.Second
+const (
+	// helloTimeout bounds how long a new agent may take to introduce itself.
+	helloTimeout = 10 * time.Second
+	// firstPath is how long a visitor's connection waits for an agent by the first of several ways.
+	firstPath = 3 * time.Second
+)
+
+// Mesh reaches agents through other managers, and tells those things. It is nil in tests of one manager.
+type Mesh interface {
+	Relay(ctx context.Context, through, node string, kind wire.Kind, header any) (*wire.Stream, error)
+	Tell(msg any)
+}
+
+// Config is what a Hub works with.
+type Config struct {
+	Node *consensus.Node
+	Mesh Mesh
+	// Key opens what service sealed.
+	Key Opener
+	// Managers lists all managers of the cluster.
+	Managers func() []wire.ManagerAddress
+	// Renew makes a new certificate for an agent.
+	Renew func(peer pki.Peer, csr []byte) ([]byte, error)
+	// Grace is how long a host may be unseen before its containers are placed elsewhere; at least MinGrace.
+	Grace  time.Duration
+	Logger *slog.Logger
+}
 
 // Hub has this manager's sessions with agents. Its methods may be called from any goroutine.
 type Hub struct {
+	cfg    Config
 	node   *consensus.Node
 	store  *state.Store
-	key    opener
 	logger *slog.Logger
 
 	mu       sync.Mutex
-	sessions map[string]*session // by node id; the newest session of each node
-	changed  chan struct{}       // has a value after the sessions changed
+	sessions map[string]*session            // by node id; the newest session of each node
+	routes   map[string]map[string]struct{} // node id → managers that have a session with it
+	routed   chan struct{}                  // closed and replaced when sessions or routes change
+	leading  *lead                          // nil while this manager doesn't lead
+	changed  chan struct{}                  // has a value when the leader should look again
 
-	steps steps
+	steps  steps
+	visits visits
 }
 
-// New makes a Hub without sessions. key opens what service sealed.
-func New(node *consensus.Node, key opener, logger *slog.Logger) *Hub {
-	return &Hub{node: node, store: node.Store(), key: key, logger: logger,
-		sessions: make(map[string]*session), changed: make(chan struct{}, 1), steps: steps{of: make(map[string]step)}}
+// New makes a Hub without sessions.
+func New(cfg Config) *Hub {
+	cfg.Grace = max(cfg.Grace, MinGrace)
+	return &Hub{cfg: cfg, node: cfg.Node, store: cfg.Node.Store(), logger: cfg.Logger,
+		sessions: make(map[string]*session), routes: make(map[string]map[string]struct{}), routed: make(chan struct{}),
+		changed: make(chan struct{}, 1), steps: steps{of: make(map[string]step)}, visits: newVisits()}
 }
 
 // Serve runs one agent's session on an authenticated connection until either side ends it. A node that connects again
@@ -49,27 +81,28 @@ func (h *Hub) Serve(ctx context.Context, conn *tls.Conn, peer pki.Peer) {
 		return
 	}
 	defer link.Close()
-	s := &session{hub: h, link: link, node: peer.NodeID, logger: logger, sent: make(map[string]uint64)}
+	s := &session{hub: h, link: link, peer: peer, node: peer.NodeID, logger: logger}
 	if err := s.welcome(ctx); err != nil {
 		logger.Warn("an agent was not let in", "error", err)
 		return
 	}
 	h.add(s)
 	defer h.remove(s)
-	logger.Info("agent connected", "name", s.name)
+	logger.Info("agent connected", "name", s.hello.Name)
 	err = s.run(ctx)
-	logger.Info("agent disconnected", "name", s.name, "reason", err)
+	logger.Info("agent disconnected", "name", s.hello.Name, "reason", err)
 }
 
 func (h *Hub) add(s *session) {
 	h.mu.Lock()
 	old := h.sessions[s.node]
 	h.sessions[s.node] = s
+	h.reroute()
 	h.mu.Unlock()
 	if old != nil {
 		old.link.Close()
 	}
-	h.wake()
+	h.tellAgents()
 }
 
 func (h *Hub) remove(s *session) {
@@ -77,8 +110,15 @@ func (h *Hub) remove(s *session) {
 	if h.sessions[s.node] == s {
 		delete(h.sessions, s.node)
 	}
+	h.reroute()
 	h.mu.Unlock()
-	h.wake()
+	h.tellAgents()
+}
+
+// reroute tells those who look for a way to a node that there may be another. h.mu is held.
+func (h *Hub) reroute() {
+	close(h.routed)
+	h.routed = make(chan struct{})
 }
 
 func (h *Hub) wake() {
@@ -97,22 +137,142 @@ func (h *Hub) session(node string) *session {
 // Connected tells whether the node has a session with this manager.
 func (h *Hub) Connected(node string) bool { return h.session(node) != nil }
 
+// ConnectedTo lists the managers other than this one that have a session with the node, and tells whether this has.
+func (h *Hub) ConnectedTo(node string) (others []string, here bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.routes[node] {
+		others = append(others, id)
+	}
+	slices.Sort(others)
+	return others, h.sessions[node] != nil
+}
+
+// Agents is the list of this manager's sessions, for the others.
+func (h *Hub) Agents() *wire.PeerAgents {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := &wire.PeerAgents{}
+	for id := range h.sessions {
+		list.Nodes = append(list.Nodes, id)
+	}
+	return list
+}
+
+func (h *Hub) tellAgents() {
+	if h.cfg.Mesh != nil {
+		h.cfg.Mesh.Tell(h.Agents())
+	}
+}
+
+// Told takes what another manager tells of itself.
+func (h *Hub) Told(from string, msg any) {
+	switch m := msg.(type) {
+	case *wire.PeerAgents:
+		h.setRoutes(from, m.Nodes)
+	case *wire.Progress:
+		h.steps.set(m.Container, step{generation: m.Generation, text: m.Text, percent: m.Percent})
+	case *wire.Visits:
+		h.visits.told(from, m.Open)
+	}
+}
+
+// Left forgets what a manager has told that has gone.
+func (h *Hub) Left(from string) {
+	h.setRoutes(from, nil)
+	h.visits.told(from, nil)
+}
+
+func (h *Hub) setRoutes(through string, nodes []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for node, by := range h.routes {
+		delete(by, through)
+		if len(by) == 0 {
+			delete(h.routes, node)
+		}
+	}
+	for _, node := range nodes {
+		if h.routes[node] == nil {
+			h.routes[node] = make(map[string]struct{})
+		}
+		h.routes[node][through] = struct{}{}
+	}
+	h.reroute()
+}
+
 var (
-	// ErrNotConnected says that the Docker host has no session with this manager.
+	// ErrNotConnected says that the Docker host has no session with any manager that can be reached.
 	ErrNotConnected = errors.New("the Docker host is not connected")
 	// ErrRefused says that the Docker host answered and nothing listens on the container's port.
 	ErrRefused = errors.New("nothing listens on the container's port")
 )
 
-// Dial opens a connection to a port of a Docker container through its agent.
-func (h *Hub) Dial(ctx context.Context, node string, to wire.ProxyHeader) (net.Conn, error) {
+// ways lists the ways to a node: "" for this manager's own session, then the managers that have one.
+func (h *Hub) ways(node string) (ways []string, changed <-chan struct{}) {
+	others, here := h.ConnectedTo(node)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if here {
+		ways = append(ways, "")
+	}
+	return append(ways, others...), h.routed
+}
+
+// Open opens a stream on this manager's own session with an agent.
+func (h *Hub) Open(ctx context.Context, node string, kind wire.Kind, header any) (*wire.Stream, error) {
 	s := h.session(node)
 	if s == nil {
 		return nil, ErrNotConnected
 	}
-	stream, err := s.link.Open(ctx, wire.Proxy, to)
+	stream, err := s.link.Open(ctx, kind, header)
 	if err != nil {
 		return nil, fmt.Errorf("opening a stream to the Docker host: %w", err)
+	}
+	return stream, nil
+}
+
+// open opens a stream to an agent by one of ways.
+func (h *Hub) open(ctx context.Context, way, node string, kind wire.Kind, header any) (*wire.Stream, error) {
+	if way == "" {
+		return h.Open(ctx, node, kind, header)
+	}
+	return h.cfg.Mesh.Relay(ctx, way, node, kind, header)
+}
+
+// Dial opens a connection to a port of a Docker container through its agent, by this manager's own session or through
+// another manager.
+func (h *Hub) Dial(ctx context.Context, node string, to wire.ProxyHeader) (net.Conn, error) {
+	ways, _ := h.ways(node)
+	err := error(ErrNotConnected)
+	for i, way := range ways {
+		var stream *wire.Stream
+		bounded, cancel := ctx, context.CancelFunc(func() {})
+		if i < len(ways)-1 {
+			bounded, cancel = context.WithTimeout(ctx, firstPath)
+		}
+		stream, err = h.dial(bounded, way, node, to)
+		cancel()
+		if err == nil {
+			return h.visits.enter(to.Container, stream), nil
+		}
+		var answered *answeredError
+		if ctx.Err() != nil || errors.Is(err, ErrRefused) || errors.As(err, &answered) {
+			break // another way leads to the same answer
+		}
+	}
+	return nil, err
+}
+
+// answeredError is what the agent itself has said.
+type answeredError struct{ text string }
+
+func (e *answeredError) Error() string { return e.text }
+
+func (h *Hub) dial(ctx context.Context, way, node string, to wire.ProxyHeader) (*wire.Stream, error) {
+	stream, err := h.open(ctx, way, node, wire.Proxy, to)
+	if err != nil {
+		return nil, err
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		stream.SetReadDeadline(deadline)
@@ -124,14 +284,15 @@ func (h *Hub) Dial(ctx context.Context, node string, to wire.ProxyHeader) (net.C
 	}
 	switch {
 	case err != nil:
-		stream.Kill()
-		return nil, fmt.Errorf("waiting for the Docker host: %w", err)
+		err = fmt.Errorf("waiting for the Docker host: %w", err)
 	case answer.Refused:
-		stream.Kill()
-		return nil, fmt.Errorf("%w: %s", ErrRefused, answer.Error)
+		err = fmt.Errorf("%w: %s", ErrRefused, answer.Error)
 	case answer.Error != "":
+		err = &answeredError{answer.Error}
+	}
+	if err != nil {
 		stream.Kill()
-		return nil, errors.New(answer.Error)
+		return nil, err
 	}
 	stream.SetReadDeadline(time.Time{})
 	return stream, nil
@@ -148,41 +309,4 @@ func read[T any](stream *wire.Stream) (v T, err error) {
 		return v, fmt.Errorf("got %T where %T belongs", msg, v)
 	}
 	return v, nil
-}
-
-// steps are the momentary steps of running actions, by container.
-type steps struct {
-	mu sync.Mutex
-	of map[string]step
-}
-
-type step struct {
-	generation uint64
-	text       string
-	percent    int
-}
-
-func (s *steps) set(container string, at step) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old, ok := s.of[container]; !ok || old.generation <= at.generation {
-		s.of[container] = at
-	}
-}
-
-func (s *steps) clear(container string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.of, container)
-}
-
-// Progress tells the momentary step of a container's action; "" when nothing is known.
-func (h *Hub) Progress(container string) (text string, percent int) {
-	h.steps.mu.Lock()
-	defer h.steps.mu.Unlock()
-	at, ok := h.steps.of[container]
-	if !ok {
-		return "", -1
-	}
-	return at.text, at.percent
 }

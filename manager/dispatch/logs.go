@@ -46,6 +46,10 @@ func (s *session) acceptLogs(ctx context.Context, streams *sync.WaitGroup) {
 // takeLogs tells the agent where the stored log ends and stores what follows, batch by batch. It returns why it ended.
 func (s *session) takeLogs(ctx context.Context, stream *wire.Stream, head wire.LogsHeader) error {
 	var at state.Cursor
+	// On a manager that doesn't lead the state may be behind what the leader has stored of this log.
+	if err := s.hub.node.Sync(ctx); err != nil {
+		return err
+	}
 	err := s.hub.store.View(func(tx *state.Tx) error {
 		c, ok, err := tx.Container(head.Container)
 		if err != nil {

@@ -22,12 +22,12 @@ const urlPrefix = "__KIOSC_URL_PREFIX__"
 // noFile is the limit of open files in a Docker container, Kiosc's default.
 const noFile = 98304
 
-// opener gives back what service sealed.
-type opener interface {
+// Opener gives back what service sealed.
+type Opener interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
-func specOf(c *state.Container, key opener) (wire.Spec, error) {
+func specOf(c *state.Container, key Opener) (wire.Spec, error) {
 	command, err := shellquote.Split(c.Command)
 	if err != nil {
 		return wire.Spec{}, fmt.Errorf("splitting the command: %w", err)
@@ -39,12 +39,13 @@ func specOf(c *state.Container, key opener) (wire.Spec, error) {
 	return wire.Spec{
 		Project: c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port,
 		Timeout: time.Duration(c.Timeout) * time.Second, NoFileSoft: noFile, NoFileHard: noFile,
+		LimitMilliCPUs: c.LimitMilliCPUs, LimitMemory: c.LimitMemory, ReservedMemory: c.ReservedMemory,
 	}, nil
 }
 
 // environment gives the variables as the original Kiosc hands them to Docker, sorted by name: text as it is with
 // urlPrefix replaced, null as a bare name, and any other value in Python's notation.
-func environment(c *state.Container, key opener) ([]string, error) {
+func environment(c *state.Container, key Opener) ([]string, error) {
 	values := map[string]json.RawMessage{}
 	if c.Environment != nil {
 		var err error

@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"kiosc/cluster/wire"
+)
+
+// visitLinger is how long a visit counts after its connection has ended, because a visitor who reads a page has none.
+const visitLinger = 10 * time.Second
+
+// visits counts the connections of visitors to each container, here and as other managers tell.
+type visits struct {
+	mu     *sync.Mutex
+	open   map[string]int            // container → connections through this manager
+	ended  map[string]time.Time      // container → when its last connection ended
+	others map[string]map[string]int // manager → container → connections
+}
+
+func newVisits() visits {
+	return visits{mu: new(sync.Mutex), open: make(map[string]int), ended: make(map[string]time.Time),
+		others: make(map[string]map[string]int)}
+}
+
+// enter counts a connection until it is closed or killed.
+func (v *visits) enter(container string, stream *wire.Stream) *visit {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.open[container]++
+	return &visit{Stream: stream, of: v, container: container}
+}
+
+// visit is one connection of a visitor.
+type visit struct {
+	*wire.Stream
+	of        *visits
+	container string
+	leaving   sync.Once
+}
+
+// Close ends the connection, see wire.Stream.
+func (v *visit) Close() error {
+	v.leave()
+	return v.Stream.Close()
+}
+
+// Kill ends the connection, see wire.Stream.
+func (v *visit) Kill() {
+	v.leave()
+	v.Stream.Kill()
+}
+
+func (v *visit) leave() {
+	v.leaving.Do(func() {
+		v.of.mu.Lock()
+		defer v.of.mu.Unlock()
+		if v.of.open[v.container]--; v.of.open[v.container] == 0 {
+			delete(v.of.open, v.container)
+			v.of.ended[v.container] = time.Now()
+		}
+	})
+}
+
+// here counts the visits through this manager, those included that have just ended.
+func (v *visits) here(now time.Time) map[string]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	count := maps.Clone(v.open)
+	for container, at := range v.ended {
+		if now.Sub(at) > visitLinger {
+			delete(v.ended, container)
+		} else if count[container] == 0 {
+			count[container] = 1
+		}
+	}
+	return count
+}
+
+func (v *visits) told(by string, open map[string]int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(open) == 0 {
+		delete(v.others, by)
+		return
+	}
+	v.others[by] = open
+}
+
+// Visits counts a container's visits through all managers.
+func (h *Hub) Visits(container string) int {
+	n := h.visits.here(time.Now())[container]
+	h.visits.mu.Lock()
+	defer h.visits.mu.Unlock()
+	for _, open := range h.visits.others {
+		n += open[container]
+	}
+	return n
+}
