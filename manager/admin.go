@@ -54,11 +54,58 @@ func (m *Manager) adminHandler() http.Handler {
 		secret, err := m.service.CreateToken(ctx, actor, in.Name, in.Life)
 		return Printed{secret}, err
 	}))
-	mux.HandleFunc("POST "+AdminPrefix+"join-token", command(m, func(ctx context.Context, _ struct{}) (Printed, error) {
-		token, err := m.NewJoinToken(ctx)
+	mux.HandleFunc("POST "+AdminPrefix+"join-token", command(m, func(ctx context.Context, in JoinTokenRequest) (Printed, error) {
+		token, err := m.nodes.JoinToken(ctx, in.Role, in.Rotate)
 		return Printed{token}, err
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"cluster-status", command(m, func(context.Context, struct{}) (service.ClusterStatus, error) {
+		return m.nodes.Cluster()
+	}))
+	for name, f := range m.nodeCommands() {
+		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
+	}
+	mux.HandleFunc("POST "+AdminPrefix+"backup", m.serveBackup)
 	return mux
+}
+
+// JoinTokenRequest asks for the join token of a role.
+type JoinTokenRequest struct {
+	Role   string `json:"role"`   // manager or agent
+	Rotate bool   `json:"rotate"` // make a new one, which ends the one before
+}
+
+// NodeRequest asks for something to be done with a node. Each command takes the fields that it needs.
+type NodeRequest struct {
+	Node     string            `json:"node"` // name, id or the beginning of the id
+	Deadline time.Duration     `json:"deadline"`
+	Now      bool              `json:"now"`
+	Force    bool              `json:"force"`
+	Set      map[string]string `json:"set"`
+	Remove   []string          `json:"remove"`
+}
+
+type nodeCommand = func(context.Context, NodeRequest) (service.NodeStatus, error)
+
+func (m *Manager) nodeCommands() map[string]nodeCommand {
+	n := m.nodes
+	named := func(f func(context.Context, string) (service.NodeStatus, error)) nodeCommand {
+		return func(ctx context.Context, in NodeRequest) (service.NodeStatus, error) { return f(ctx, in.Node) }
+	}
+	return map[string]nodeCommand{
+		"node-inspect":    func(_ context.Context, in NodeRequest) (service.NodeStatus, error) { return n.Inspect(in.Node) },
+		"node-activate":   named(n.Activate),
+		"manager-promote": named(n.Promote),
+		"manager-demote":  named(n.Demote),
+		"node-drain": func(ctx context.Context, in NodeRequest) (service.NodeStatus, error) {
+			return n.Drain(ctx, in.Node, in.Deadline, in.Now)
+		},
+		"node-rm": func(ctx context.Context, in NodeRequest) (service.NodeStatus, error) {
+			return n.Remove(ctx, in.Node, in.Force)
+		},
+		"node-label": func(ctx context.Context, in NodeRequest) (service.NodeStatus, error) {
+			return n.Label(ctx, in.Node, in.Set, in.Remove)
+		},
+	}
 }
 
 // command makes a handler of a function from a JSON request to a JSON answer.
@@ -82,6 +129,9 @@ func command[In, Out any](m *Manager, f func(context.Context, In) (Out, error)) 
 			detail = refused.Message
 		} else {
 			m.cfg.Logger.Error("an admin command failed", "command", r.URL.Path, "error", err)
+		}
+		if status := service.Status(err); status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", service.RetryAfter)
 		}
 		m.answer(w, service.Status(err), Failed{detail})
 	}

@@ -10,12 +10,13 @@ import (
 
 // The files of a manager's data directory.
 const (
-	lockFile   = "lock"
-	keyFile    = "cluster.key" // seals secrets; never leaves the directory in plain
-	stateFile  = "state.db"    // rebuilt at each start from raft/
-	raftDir    = "raft"
-	nodeDir    = "node"       // this manager's certificate
-	socketFile = "admin.sock" // for kiosc's admin commands
+	lockFile    = "lock"
+	keyFile     = "cluster.key" // seals secrets; never leaves the directory in plain
+	stateFile   = "state.db"    // rebuilt at each start from raft/
+	raftDir     = "raft"
+	nodeDir     = "node"       // this manager's certificate
+	socketFile  = "admin.sock" // for kiosc's admin commands
+	removedFile = "removed"    // this manager was removed from its cluster
 	// firstStartFile is there while the first start of a cluster is under way.
 	firstStartFile = "first-start"
 )

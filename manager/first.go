@@ -23,9 +23,6 @@ const caContext = "cluster-ca"
 // initialize makes what a new cluster has: an admin, and a first project with a container that shows what Kiosc does.
 // One that is cut off begins from nothing at the next start.
 func (m *Manager) initialize(ctx context.Context, ca *pki.CA) error {
-	if ca == nil {
-		return nil
-	}
 	if err := m.initializeCluster(ctx, ca); err != nil {
 		return err
 	}
@@ -36,7 +33,7 @@ func (m *Manager) initialize(ctx context.Context, ca *pki.CA) error {
 	if err := m.initializeDemo(ctx, admin); err != nil {
 		return err
 	}
-	if err := m.identity.Save(m.path(nodeDir)); err != nil {
+	if err := m.credentials.Identity().Save(m.path(nodeDir)); err != nil {
 		return err
 	}
 	if err := os.Remove(m.path(firstStartFile)); err != nil {
@@ -54,8 +51,11 @@ func (m *Manager) initializeCluster(ctx context.Context, ca *pki.CA) error {
 	if err != nil {
 		return err
 	}
+	if err := pki.SaveCA(m.cfg.DataDir, ca.Certificate.Raw, sealed); err != nil {
+		return err
+	}
 	_, err = m.node.Propose(ctx, &state.ClusterInitialized{Cluster: state.Cluster{
-		ID: m.identity.ClusterID, CreatedAt: time.Now().UTC(), CACertificate: ca.Certificate.Raw, SealedCAKey: sealed,
+		ID: m.credentials.Peer().ClusterID, CreatedAt: time.Now().UTC(), CACertificate: ca.Certificate.Raw, SealedCAKey: sealed,
 	}})
 	if err != nil {
 		return fmt.Errorf("initializing the cluster: %w", err)

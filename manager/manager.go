@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -27,14 +28,18 @@ import (
 	"kiosc/cluster/wire"
 	"kiosc/manager/api"
 	"kiosc/manager/dispatch"
+	"kiosc/manager/nodes"
+	"kiosc/manager/peers"
 	"kiosc/manager/service"
 	"kiosc/proxy"
 	"kiosc/webui"
 )
 
 const (
-	// firstLeader bounds the wait for a leader at the start. A cluster of one elects itself within two seconds.
+	// firstLeader bounds the first start of a cluster. A cluster of one elects itself within two seconds.
 	firstLeader = 30 * time.Second
+	// handOverTimeout bounds the attempt of a leader that stops to make another manager lead at once.
+	handOverTimeout = 3 * time.Second
 	// maxBody bounds the body of a request to Kiosc's own pages and API, in bytes. Apps have no such limit.
 	maxBody = 16 << 20
 )
@@ -44,8 +49,21 @@ type Config struct {
 	DataDir string
 	// Listen is for browsers and API clients, ClusterListen for agents and other managers; host:port each.
 	Listen, ClusterListen string
-	// Bootstrap makes a new cluster if the data directory has none.
+	// Advertise is the host:port at which other nodes reach ClusterListen; empty for one that is found out.
+	Advertise string
+	// Name is what people call this manager.
+	Name string
+	// Bootstrap makes a new cluster if the data directory has none. Join are cluster ports of managers of a cluster to
+	// enter instead, with Token.
 	Bootstrap bool
+	Join      []string
+	Token     string
+	// NodeGrace is how long a Docker host may be unseen before its containers are placed elsewhere.
+	NodeGrace time.Duration
+	// CertLife is how long the certificates of nodes are valid; 0 for the default.
+	CertLife time.Duration
+	// RaftLog is the kind of Raft log of a new data directory.
+	RaftLog consensus.LogKind
 	// AdminPassword is the first admin's, at the very first start only; empty for a generated one.
 	AdminPassword string
 	Version       string
@@ -54,19 +72,20 @@ type Config struct {
 
 // Manager is one running manager.
 type Manager struct {
-	cfg      Config
-	lock     *os.File
-	key      clusterKey
-	identity pki.Identity
-	cluster  *wire.Listener
-	web      net.Listener
-	admin    net.Listener
-	store    *state.Store
-	node     *consensus.Node
-	hub      *dispatch.Hub
-	service  *service.Service
-	joining  chan struct{}          // has a value for each node that is joining
-	waiting  []interface{ Close() } // have requests that last, which end with Close
+	cfg         Config
+	lock        *os.File
+	key         clusterKey
+	credentials *pki.Credentials
+	cluster     *wire.Listener
+	web         net.Listener
+	admin       net.Listener
+	store       *state.Store
+	node        *consensus.Node
+	peers       *peers.Peers
+	hub         *dispatch.Hub
+	nodes       *nodes.Nodes
+	service     *service.Service
+	waiting     []interface{ Close() } // have requests that last, which end with Close
 
 	// FirstPassword is the generated password of the first admin; empty after the first start.
 	FirstPassword string
@@ -75,7 +94,7 @@ type Manager struct {
 // New opens the data directory and the listeners and brings the state up, so that every mistake in the settings shows
 // here. The caller must call Run, which also closes everything.
 func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
-	m := &Manager{cfg: cfg, joining: make(chan struct{}, maxJoining)}
+	m := &Manager{cfg: cfg}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -87,36 +106,52 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 	if m.web, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, listenError(cfg.Listen, err)
 	}
-	key, err := pki.LoadOrCreateKey(m.path(keyFile))
+	first, err := m.identify(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m.key = clusterKey(key)
-	first, err := m.loadIdentity()
-	if err != nil {
-		return nil, err
-	}
-	if m.cluster, err = wire.Listen(cfg.ClusterListen, m.identity, cfg.Logger); err != nil {
+	if m.cluster, err = wire.Listen(cfg.ClusterListen, m.credentials, cfg.Logger); err != nil {
 		return nil, listenError(cfg.ClusterListen, err)
 	}
-	if err := m.openState(); err != nil {
+	if err := m.openState(first != nil); err != nil {
 		return nil, err
 	}
-	wait, cancel := context.WithTimeout(ctx, firstLeader)
-	defer cancel()
-	if err := m.node.WaitLeader(wait); err != nil {
-		return nil, err
-	}
-	m.hub = dispatch.New(m.node, m.key, cfg.Logger)
-	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
-	if err := m.initialize(wait, first); err != nil {
-		return nil, err
+	m.assemble()
+	if first != nil {
+		wait, cancel := context.WithTimeout(ctx, firstLeader)
+		defer cancel()
+		if err := m.node.WaitLeader(wait); err != nil {
+			return nil, err
+		}
+		if err := m.initialize(wait, first); err != nil {
+			return nil, err
+		}
 	}
 	if m.admin, err = listenAdmin(m.path(socketFile)); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
+
+// assemble puts together what works on the state.
+func (m *Manager) assemble() {
+	cfg := m.cfg
+	m.hub = dispatch.New(dispatch.Config{Node: m.node, Mesh: m.peers, Key: m.key, Managers: m.managers,
+		Renew: func(peer pki.Peer, csr []byte) ([]byte, error) { return m.nodes.Renew(peer, csr) }, Grace: cfg.NodeGrace, Logger: cfg.Logger})
+	m.nodes = nodes.New(nodes.Config{Node: m.node, Peers: m.peers, Hub: m.hub, Credentials: m.credentials, Sealer: m.key,
+		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
+		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})
+	m.peers.Handle(peers.Handlers{Take: m.node.Take, Call: m.nodes.Call, Open: m.hub.Open,
+		Told: func(from string, msg any) {
+			m.nodes.Told(from, msg)
+			m.hub.Told(from, msg)
+		}, Left: m.hub.Left})
+	m.cluster.Refuse(m.nodes.Refuse)
+	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
+}
+
+// managers lists where all managers are.
+func (m *Manager) managers() []wire.ManagerAddress { return nodes.Addresses(m.node) }
 
 func (m *Manager) path(name string) string { return filepath.Join(m.cfg.DataDir, name) }
 
@@ -134,35 +169,67 @@ func (k clusterKey) Open(sealed []byte, context string) ([]byte, error) {
 	return pki.Open(k, sealed, context)
 }
 
-// loadIdentity loads this node's certificate, or at the first start of a cluster makes the CA and the certificate. The
-// CA is returned then, for the state.
-func (m *Manager) loadIdentity() (first *pki.CA, err error) {
+// identify finds out who this manager is: from its data directory, or by making a cluster, or by entering one. The CA is
+// returned when a cluster was made, for the state.
+func (m *Manager) identify(ctx context.Context) (first *pki.CA, err error) {
 	if err := m.clearCutOffStart(); err != nil {
 		return nil, err
 	}
-	m.identity, err = pki.LoadIdentity(m.path(nodeDir))
-	if err == nil {
-		return nil, nil
+	if _, err := os.Stat(m.path(removedFile)); err == nil {
+		return nil, nodes.ErrRemoved
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	identity, err := pki.LoadIdentity(m.path(nodeDir))
+	key, keyErr := pki.LoadKey(m.path(keyFile))
+	switch {
+	case err == nil && keyErr == nil:
+		m.credentials, m.key = pki.NewCredentials(identity), key
+		if identity.Expired(time.Now()) {
+			return nil, m.renew()
+		}
+		return nil, nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return nil, err
+	case keyErr != nil && !errors.Is(keyErr, os.ErrNotExist):
+		return nil, keyErr
 	}
 	if _, err := os.Stat(m.path(raftDir)); err == nil {
-		return nil, fmt.Errorf("the data directory %s has a Raft log but no node certificate; restore the directory %s from a backup", m.cfg.DataDir, nodeDir)
+		return nil, fmt.Errorf("the data directory %s has a Raft log but not both of %s and %s; restore them, or empty the directory and join again", m.cfg.DataDir, nodeDir, keyFile)
 	}
-	if !m.cfg.Bootstrap {
-		return nil, errors.New("this data directory holds no cluster yet; start the first manager with --bootstrap")
+	switch {
+	case len(m.cfg.Join) > 0:
+		if err := m.enter(ctx); err != nil {
+			return nil, err
+		}
+		key, err := pki.LoadKey(m.path(keyFile))
+		m.key = key
+		return nil, err
+	case m.cfg.Bootstrap:
+		return m.found()
 	}
+	return nil, errors.New("this data directory holds no cluster yet; start the first manager with --bootstrap, or enter a cluster with --join and --token")
+}
+
+// found makes what a new cluster begins with: its id, its key and its CA.
+func (m *Manager) found() (*pki.CA, error) {
 	if err := os.WriteFile(m.path(firstStartFile), nil, 0o600); err != nil {
 		return nil, fmt.Errorf("marking the first start: %w", err)
 	}
+	key, err := pki.LoadOrCreateKey(m.path(keyFile))
+	if err != nil {
+		return nil, err
+	}
+	m.key = key
 	clusterID := uuid.NewString()
 	ca, err := pki.NewCA(clusterID, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	m.identity, err = pki.NewIdentity(ca, pki.RoleManager, uuid.NewString(), clusterID, time.Now())
-	return ca, err
+	identity, err := pki.NewIdentity(ca, pki.RoleManager, uuid.NewString(), clusterID, time.Now(), m.cfg.CertLife)
+	if err != nil {
+		return nil, err
+	}
+	m.credentials = pki.NewCredentials(identity)
+	return ca, nil
 }
 
 // clearCutOffStart removes what a first start has left that didn't come to its end. Nobody has had an answer from it.
@@ -176,19 +243,54 @@ func (m *Manager) clearCutOffStart() error {
 	return nil
 }
 
-// openState begins Raft with an empty state, which it fills from its snapshot and log.
-func (m *Manager) openState() (err error) {
+// openState begins Raft with an empty state, which it fills from its snapshot and log. Only the first manager of a new
+// cluster makes a Raft cluster; any other without a log waits for the leader to send it one.
+func (m *Manager) openState(first bool) (err error) {
 	if err := os.Remove(m.path(stateFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("clearing the state's file: %w", err)
 	}
 	if m.store, err = state.Open(m.path(stateFile)); err != nil {
 		return err
 	}
+	m.peers = peers.New(peers.Config{Credentials: m.credentials, Build: m.cfg.Version, Managers: m.managers,
+		First: func() []any { return []any{m.nodes.Status(), m.hub.Agents()} }, Logger: m.cfg.Logger})
 	m.node, err = consensus.Open(consensus.Config{
-		Dir: m.path(raftDir), NodeID: m.identity.NodeID, Store: m.store, Layer: wire.NewRaftLayer(m.cluster, m.identity),
-		Logger: m.cfg.Logger, Bootstrap: m.cfg.Bootstrap,
+		Dir: m.path(raftDir), NodeID: m.credentials.Peer().NodeID, Store: m.store,
+		Layer:  wire.NewRaftLayer(m.cluster, m.credentials, m.advertised()),
+		Logger: m.cfg.Logger, Bootstrap: first, Join: !first, Log: m.cfg.RaftLog, Forward: m.peers,
 	})
 	return err
+}
+
+// advertised is where other nodes reach this manager.
+func (m *Manager) advertised() string {
+	if m.cfg.Advertise != "" {
+		return m.cfg.Advertise
+	}
+	address := m.cfg.ClusterListen
+	if m.cluster != nil {
+		address = m.cluster.Addr().String()
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = outwardAddress()
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// outwardAddress is this machine's first address that isn't only its own, for a port that listens on all of them.
+func outwardAddress() string {
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err == nil && prefix.Addr().Is4() && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
+			return prefix.Addr().String()
+		}
+	}
+	return "127.0.0.1"
 }
 
 // Service is this manager's use cases.
@@ -197,6 +299,11 @@ func (m *Manager) Service() *service.Service { return m.service }
 // Addr is where browsers reach this manager; ClusterAddr where agents do.
 func (m *Manager) Addr() string        { return m.web.Addr().String() }
 func (m *Manager) ClusterAddr() string { return m.cluster.Addr().String() }
+
+// AgentToken is the token with which agents join.
+func (m *Manager) AgentToken(ctx context.Context) (string, error) {
+	return m.nodes.JoinToken(ctx, string(pki.RoleAgent), false)
+}
 
 // Connected tells whether the node has a session with this manager.
 func (m *Manager) Connected(node string) bool { return m.hub.Connected(node) }
@@ -211,7 +318,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		return err
 	}
 	m.cluster.Handle(wire.ALPNAgent, m.hub.Serve)
-	m.cluster.Handle(wire.ALPNJoin, m.serveJoin)
+	m.cluster.Handle(wire.ALPNJoin, m.nodes.ServeJoin)
+	m.cluster.Handle(wire.ALPNPeer, m.peers.Serve)
 	var running sync.WaitGroup
 	part := func(f func(context.Context) error) {
 		running.Add(1)
@@ -225,8 +333,14 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(func(ctx context.Context) error { return front.Serve(ctx, m.web) })
 	part(func(ctx context.Context) error { return m.serveAdmin(ctx, m.admin) })
 	part(func(ctx context.Context) error { return m.cluster.Serve(ctx) })
-	part(func(ctx context.Context) error { m.node.Lead(ctx, m.hub.Run); return nil })
+	part(m.peers.Run)
+	part(m.nodes.Run)
+	part(m.nodes.Removed)
+	part(m.certificates)
+	part(func(ctx context.Context) error { return m.hub.Keep(ctx) })
+	part(func(ctx context.Context) error { m.node.Lead(ctx, m.lead); return nil })
 	<-ctx.Done()
+	m.handOver()
 	for _, w := range m.waiting {
 		w.Close()
 	}
@@ -234,10 +348,41 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := app.Shutdown(); err != nil {
 		m.cfg.Logger.Warn("the web server did not stop cleanly", "error", err)
 	}
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, nodes.ErrRemoved) {
+		if err := os.WriteFile(m.path(removedFile), nil, 0o600); err != nil {
+			m.cfg.Logger.Error("the removal of this manager could not be noted", "error", err)
+		}
+	}
+	if !errors.Is(cause, context.Canceled) {
 		return cause
 	}
 	return nil
+}
+
+// lead is what this manager does while it leads. It returns when ctx has ended and everything it started has.
+func (m *Manager) lead(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Add(1)
+	go func() {
+		defer running.Done()
+		m.nodes.Supervise(ctx)
+	}()
+	m.hub.Run(ctx)
+}
+
+// handOver makes another manager lead at once, where this one leads and there is another: without it, nothing could be
+// written until the others have noticed.
+func (m *Manager) handOver() {
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
+	defer cancel()
+	if len(m.managers()) < 2 {
+		return
+	}
+	if err := m.node.HandOver(ctx); err != nil {
+		m.cfg.Logger.Debug("no other manager could take over", "error", err)
+	}
 }
 
 // front is what browsers meet: the proxy, and behind it pages and API.

@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	caLife   = 10 * 365 * 24 * time.Hour
-	nodeLife = 365 * 24 * time.Hour
+	caLife = 10 * 365 * 24 * time.Hour
+	// DefaultLife is how long a node's certificate is valid. It is short, because removed nodes are kept out by a list
+	// that not everybody has; and long enough for a host that was off over a weekend.
+	DefaultLife = 7 * 24 * time.Hour
 	// backdate allows for clocks that aren't quite right.
 	backdate = 5 * time.Minute
 )
@@ -78,15 +80,19 @@ func (ca *CA) MarshalKey() ([]byte, error) {
 	return der, nil
 }
 
-// Issue signs a node's certificate. Of the request only the public key counts, once its signature shows that the node
-// has the private key.
-func (ca *CA) Issue(csr []byte, role Role, nodeID, clusterID string, now time.Time) ([]byte, error) {
-	request, err := x509.ParseCertificateRequest(csr)
+// Issue signs a node's certificate, valid for life from now, or for DefaultLife where that is 0, but not longer than the
+// CA's own. Of the request only the public key counts, once its signature shows that the node has the private key.
+func (ca *CA) Issue(csr []byte, role Role, nodeID, clusterID string, now time.Time, life time.Duration) ([]byte, error) {
+	request, err := parseRequest(csr)
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate request: %w", err)
+		return nil, err
 	}
-	if err := request.CheckSignature(); err != nil {
-		return nil, fmt.Errorf("checking the certificate request: %w", err)
+	if life == 0 {
+		life = DefaultLife
+	}
+	end := now.Add(life)
+	if end.After(ca.Certificate.NotAfter) {
+		end = ca.Certificate.NotAfter
 	}
 	peer := Peer{Role: role, NodeID: nodeID, ClusterID: clusterID}
 	if err := peer.validate(); err != nil {
@@ -98,7 +104,7 @@ func (ca *CA) Issue(csr []byte, role Role, nodeID, clusterID string, now time.Ti
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: nodeID}, URIs: []*url.URL{peer.uri()},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(nodeLife), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: now.Add(-backdate), NotAfter: end, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
 	}
 	if role == RoleManager {
@@ -112,17 +118,53 @@ func (ca *CA) Issue(csr []byte, role Role, nodeID, clusterID string, now time.Ti
 	return der, nil
 }
 
+func parseRequest(csr []byte) (*x509.CertificateRequest, error) {
+	request, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate request: %w", err)
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("checking the certificate request: %w", err)
+	}
+	return request, nil
+}
+
+// Former tells whose certificate, perhaps expired, a node shows that wants a new one. The certificate must be of this CA
+// and the request of the same key.
+func (ca *CA) Former(certificate, csr []byte) (Peer, error) {
+	leaf, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return Peer{}, fmt.Errorf("reading the former certificate: %w", err)
+	}
+	if err := leaf.CheckSignatureFrom(ca.Certificate); err != nil {
+		return Peer{}, fmt.Errorf("checking the former certificate: %w", err)
+	}
+	request, err := parseRequest(csr)
+	if err != nil {
+		return Peer{}, err
+	}
+	if key, ok := request.PublicKey.(*ecdsa.PublicKey); !ok || !key.Equal(leaf.PublicKey) {
+		return Peer{}, errors.New("the request is of another key than the former certificate")
+	}
+	return PeerFromCertificate(leaf)
+}
+
 // NewKey makes a node's private key and the request for its certificate.
 func NewKey() (key crypto.Signer, csr []byte, err error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a node's key: %w", err)
 	}
-	csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, k)
+	csr, err = newRequest(k)
+	return k, csr, err
+}
+
+func newRequest(key crypto.Signer) ([]byte, error) {
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a certificate request: %w", err)
+		return nil, fmt.Errorf("making a certificate request: %w", err)
 	}
-	return k, csr, nil
+	return csr, nil
 }
 
 func newSerial() (*big.Int, error) {

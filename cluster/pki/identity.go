@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -19,13 +20,13 @@ type Identity struct {
 	CA          *x509.Certificate
 }
 
-// NewIdentity makes a node's key and certificate where the CA is at hand.
-func NewIdentity(ca *CA, role Role, nodeID, clusterID string, now time.Time) (Identity, error) {
+// NewIdentity makes a node's key and certificate where the CA is at hand; see Issue.
+func NewIdentity(ca *CA, role Role, nodeID, clusterID string, now time.Time, life time.Duration) (Identity, error) {
 	key, csr, err := NewKey()
 	if err != nil {
 		return Identity{}, err
 	}
-	certificate, err := ca.Issue(csr, role, nodeID, clusterID, now)
+	certificate, err := ca.Issue(csr, role, nodeID, clusterID, now, life)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -45,6 +46,9 @@ func JoinIdentity(key crypto.Signer, certificate, ca []byte) (Identity, error) {
 	if err := leaf.CheckSignatureFrom(root); err != nil {
 		return Identity{}, fmt.Errorf("checking the node's certificate: %w", err)
 	}
+	if public, ok := key.Public().(*ecdsa.PublicKey); !ok || !public.Equal(leaf.PublicKey) {
+		return Identity{}, errors.New("the node's certificate is for another key")
+	}
 	peer, err := PeerFromCertificate(leaf)
 	if err != nil {
 		return Identity{}, err
@@ -53,6 +57,42 @@ func JoinIdentity(key crypto.Signer, certificate, ca []byte) (Identity, error) {
 		Certificate: [][]byte{leaf.Raw, root.Raw}, PrivateKey: key, Leaf: leaf,
 	}}, nil
 }
+
+// RenewAt is when half of the certificate's life is over: time enough for a renewal that must be tried many times.
+func (id Identity) RenewAt() time.Time {
+	leaf := id.Certificate.Leaf
+	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
+}
+
+// Expired tells whether the certificate is no longer valid.
+func (id Identity) Expired(now time.Time) bool { return now.After(id.Certificate.Leaf.NotAfter) }
+
+// Request asks for another certificate for the same key.
+func (id Identity) Request() ([]byte, error) {
+	key, ok := id.Certificate.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, errNoSigner
+	}
+	return newRequest(key)
+}
+
+// Renewed is the identity with a new certificate for the same key and node.
+func (id Identity) Renewed(certificate []byte) (Identity, error) {
+	key, ok := id.Certificate.PrivateKey.(crypto.Signer)
+	if !ok {
+		return Identity{}, errNoSigner
+	}
+	renewed, err := JoinIdentity(key, certificate, id.CA.Raw)
+	if err != nil {
+		return Identity{}, err
+	}
+	if renewed.Peer != id.Peer {
+		return Identity{}, errors.New("the new certificate is another node's")
+	}
+	return renewed, nil
+}
+
+var errNoSigner = errors.New("the node's key can't sign")
 
 // identityFile has the private key, the node's certificate and the CA's, in PEM.
 const identityFile = "node.pem"
@@ -92,24 +132,7 @@ func LoadIdentity(dir string) (Identity, error) {
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return Identity{}, errors.New("the node's key can't sign")
+		return Identity{}, errNoSigner
 	}
 	return JoinIdentity(signer, blocks[1], blocks[2])
-}
-
-// writeFile writes a private file so that after a crash it is there whole or not at all.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // made with mode 0600
-	if err != nil {
-		return fmt.Errorf("making %s: %w", filepath.Base(path), err)
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("writing %s: %w", filepath.Base(path), err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("putting %s in place: %w", filepath.Base(path), err)
-	}
-	return nil
 }

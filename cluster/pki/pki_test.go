@@ -26,7 +26,7 @@ func TestIssueSaysWhoTheNodeIs(t *testing.T) {
 	for _, role := range []Role{RoleManager, RoleAgent} {
 		_, csr, err := NewKey()
 		require.NoError(t, err)
-		der, err := ca.Issue(csr, role, "n1", testCluster, time.Now())
+		der, err := ca.Issue(csr, role, "n1", testCluster, time.Now(), 0)
 		require.NoError(t, err)
 		c, err := x509.ParseCertificate(der)
 		require.NoError(t, err)
@@ -52,12 +52,12 @@ func TestIssueRefuses(t *testing.T) {
 	forged := bytes.Clone(csr)
 	forged[len(forged)-1] ^= 1
 	for name, f := range map[string]func() ([]byte, error){
-		"a forged request":    func() ([]byte, error) { return ca.Issue(forged, RoleAgent, "n1", testCluster, time.Now()) },
-		"garbage":             func() ([]byte, error) { return ca.Issue([]byte{1}, RoleAgent, "n1", testCluster, time.Now()) },
-		"an unknown role":     func() ([]byte, error) { return ca.Issue(csr, "root", "n1", testCluster, time.Now()) },
-		"an id with a slash":  func() ([]byte, error) { return ca.Issue(csr, RoleAgent, "n/1", testCluster, time.Now()) },
-		"an empty id":         func() ([]byte, error) { return ca.Issue(csr, RoleAgent, "", testCluster, time.Now()) },
-		"a malformed cluster": func() ([]byte, error) { return ca.Issue(csr, RoleAgent, "n1", "a b", time.Now()) },
+		"a forged request":    func() ([]byte, error) { return ca.Issue(forged, RoleAgent, "n1", testCluster, time.Now(), 0) },
+		"garbage":             func() ([]byte, error) { return ca.Issue([]byte{1}, RoleAgent, "n1", testCluster, time.Now(), 0) },
+		"an unknown role":     func() ([]byte, error) { return ca.Issue(csr, "root", "n1", testCluster, time.Now(), 0) },
+		"an id with a slash":  func() ([]byte, error) { return ca.Issue(csr, RoleAgent, "n/1", testCluster, time.Now(), 0) },
+		"an empty id":         func() ([]byte, error) { return ca.Issue(csr, RoleAgent, "", testCluster, time.Now(), 0) },
+		"a malformed cluster": func() ([]byte, error) { return ca.Issue(csr, RoleAgent, "n1", "a b", time.Now(), 0) },
 	} {
 		_, err := f()
 		require.Error(t, err, name)
@@ -70,7 +70,7 @@ func TestCAIsRestored(t *testing.T) {
 	require.NoError(t, err)
 	again, err := ParseCA(ca.Certificate.Raw, key)
 	require.NoError(t, err)
-	_, err = NewIdentity(again, RoleAgent, "n1", testCluster, time.Now())
+	_, err = NewIdentity(again, RoleAgent, "n1", testCluster, time.Now(), 0)
 	require.NoError(t, err)
 	_, err = ParseCA(testCA(t).Certificate.Raw, key)
 	require.Error(t, err, "the key of another CA")
@@ -80,7 +80,7 @@ func TestIdentityIsKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "node")
 	_, err := LoadIdentity(dir)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	id, err := NewIdentity(testCA(t), RoleManager, "n1", testCluster, time.Now())
+	id, err := NewIdentity(testCA(t), RoleManager, "n1", testCluster, time.Now(), 0)
 	require.NoError(t, err)
 	require.NoError(t, id.Save(dir))
 	require.NoError(t, id.Save(dir), "saving again replaces")

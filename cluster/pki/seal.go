@@ -4,30 +4,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // sealFormat is the first byte of everything sealed: XChaCha20-Poly1305 with the nonce in front.
 const sealFormat = 1
-
-// LoadOrCreateKey reads the cluster key from a file, or makes one there that only the owner can read.
-func LoadOrCreateKey(path string) ([]byte, error) {
-	key, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		key = make([]byte, chacha20poly1305.KeySize)
-		rand.Read(key) // never fails: the runtime ends the process where there is no randomness
-		return key, writeFile(path, key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the cluster key: %w", err)
-	}
-	if len(key) != chacha20poly1305.KeySize {
-		return nil, fmt.Errorf("the cluster key in %s is damaged", path)
-	}
-	return key, nil
-}
 
 // Seal encrypts plain so that only the same key and context open it.
 func Seal(key, plain []byte, context string) ([]byte, error) {

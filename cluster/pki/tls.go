@@ -8,33 +8,6 @@ import (
 	"fmt"
 )
 
-// ServerConfig is a manager's TLS. A client certificate is verified when it is shown, and may be missing: whether one is
-// needed depends on the protocol that the client asks for.
-func (id Identity) ServerConfig(protocols []string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{id.Certificate}, NextProtos: protocols,
-		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool(id.CA), DynamicRecordSizingDisabled: true,
-	}
-}
-
-// ClientConfig is for a node that connects to a manager of its own cluster.
-func (id Identity) ClientConfig(protocol string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{id.Certificate}, NextProtos: []string{protocol},
-		RootCAs: pool(id.CA), ServerName: ManagerName, DynamicRecordSizingDisabled: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			peer, err := PeerFromCertificate(state.PeerCertificates[0])
-			if err != nil {
-				return err
-			}
-			if peer.Role != RoleManager || peer.ClusterID != id.ClusterID {
-				return fmt.Errorf("the other side is a %s of cluster %s, not a manager of this cluster", peer.Role, peer.ClusterID)
-			}
-			return nil
-		},
-	}
-}
-
 // JoinConfig is for a node that has no certificate yet. It trusts the CA whose fingerprint is in the join token, and no
 // other.
 func JoinConfig(protocol string, fingerprint [sha256.Size]byte) *tls.Config {

@@ -36,7 +36,7 @@ func (t JoinToken) String() string {
 	return tokenBegin + string(t.Role) + "-" + hex.EncodeToString(t.Fingerprint[:]) + "-" + t.Secret
 }
 
-var errToken = errors.New("this is no join token; it begins with " + tokenBegin + " and is printed by: kiosc join-token agent")
+var errToken = errors.New("this is no join token; it begins with " + tokenBegin + " and is printed by \"kiosc join-token agent\" or \"kiosc join-token manager\"")
 
 // ParseJoinToken reads a token's text.
 func ParseJoinToken(text string) (t JoinToken, err error) {

@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Cluster is what the whole cluster agrees on from its first start.
 type Cluster struct {
@@ -34,10 +37,39 @@ type Synced struct{}
 
 func (c *Synced) apply(*Tx) (any, error) { return nil, nil }
 
+// ClusterRestored is the first command after a backup was restored: Manager goes on alone. The managers of the time of
+// the backup are removed, and the join tokens of then no longer count.
+type ClusterRestored struct {
+	Manager Node
+	At      time.Time
+}
+
+func (c *ClusterRestored) apply(tx *Tx) (any, error) {
+	managers, err := tx.Managers()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range managers {
+		err := errors.Join(tx.put(bucketRevoked, []byte(m.ID), c.At), tx.delete(bucketNodes, []byte(m.ID)))
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, role := range []NodeRole{ManagerNode, AgentNode} {
+		err := errors.Join(tx.delete(bucketJoinTokens, []byte(role)), tx.delete(bucketJoinTokens, key(string(role), "sealed")))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return (&NodeRegistered{Node: c.Manager}).apply(tx)
+}
+
 // JoinTokenSet replaces the secret that lets nodes of one role join.
 type JoinTokenSet struct {
 	Role string // manager or agent
 	Hash []byte
+	// Sealed is the secret, sealed with the cluster key, so that it can be printed again.
+	Sealed []byte
 	// IfNone leaves an existing token alone.
 	IfNone bool
 }
@@ -46,7 +78,15 @@ func (c *JoinTokenSet) apply(tx *Tx) (any, error) {
 	if c.IfNone && tx.btx.Bucket(bucketJoinTokens).Get([]byte(c.Role)) != nil {
 		return nil, Errorf(Conflict, "There is a join token for this role already.")
 	}
+	if err := tx.putRaw(bucketJoinTokens, key(c.Role, "sealed"), c.Sealed); err != nil {
+		return nil, err
+	}
 	return nil, tx.putRaw(bucketJoinTokens, []byte(c.Role), c.Hash)
+}
+
+// SealedJoinToken returns the sealed secret for a role, nil where none was made.
+func (tx *Tx) SealedJoinToken(role string) []byte {
+	return append([]byte(nil), tx.btx.Bucket(bucketJoinTokens).Get(key(role, "sealed"))...)
 }
 
 // JoinTokenHash returns the hash of the secret for a role, nil where none was made.

@@ -24,6 +24,7 @@ var kinds = map[Kind]func() Command{
 	1:  func() Command { return &ClusterInitialized{} },
 	2:  func() Command { return &JoinTokenSet{} },
 	3:  func() Command { return &Synced{} },
+	4:  func() Command { return &ClusterRestored{} },
 	10: func() Command { return &UserCreated{} },
 	11: func() Command { return &SessionOpened{} },
 	12: func() Command { return &SessionClosed{} },
@@ -41,6 +42,7 @@ var kinds = map[Kind]func() Command{
 	42: func() Command { return &NodeAvailabilitySet{} },
 	43: func() Command { return &NodeLabelled{} },
 	44: func() Command { return &NodeRemoved{} },
+	45: func() Command { return &ManagerVoteSet{} },
 	50: func() Command { return &LogAppended{} },
 }
 

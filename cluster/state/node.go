@@ -51,6 +51,8 @@ type Node struct {
 	Version  string // of kiosc
 	// Address is where a manager's cluster port is reached; empty for agents, which listen on none.
 	Address string
+	// NoVote keeps a manager from being given a vote in Raft.
+	NoVote bool
 
 	// What the agent said of its Docker Engine when it last registered.
 	DockerVersion string
@@ -110,7 +112,7 @@ func (c *NodeRegistered) apply(tx *Tx) (any, error) {
 	node.Health, node.Availability = Ready, Active
 	node.HealthAt = node.JoinedAt
 	if known {
-		node.JoinedAt, node.SetLabels = old.JoinedAt, old.SetLabels
+		node.JoinedAt, node.SetLabels, node.NoVote = old.JoinedAt, old.SetLabels, old.NoVote
 		node.Health, node.HealthAt = old.Health, old.HealthAt
 		node.Availability, node.DrainBy = old.Availability, old.DrainBy
 	}
@@ -190,6 +192,25 @@ func (c *NodeAvailabilitySet) apply(tx *Tx) (any, error) {
 		return nil, Errorf(Invalid, "A node is active or drains.")
 	}
 	n.Availability, n.DrainBy = c.Availability, c.DrainBy
+	return n, n.save(tx)
+}
+
+// ManagerVoteSet says whether a manager shall vote in Raft. Raft itself is changed by the leader, once that is safe.
+// Applied, it returns the Node.
+type ManagerVoteSet struct {
+	Node string
+	Vote bool
+}
+
+func (c *ManagerVoteSet) apply(tx *Tx) (any, error) {
+	n, ok, err := tx.Node(c.Node)
+	if err != nil || !ok {
+		return nil, orError(err, errNoNode)
+	}
+	if n.Role != ManagerNode {
+		return nil, Errorf(Conflict, n.Name+" is a Docker host; only managers vote.")
+	}
+	n.NoVote = !c.Vote
 	return n, n.save(tx)
 }
 

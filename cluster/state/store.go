@@ -37,7 +37,7 @@ var (
 	bucketUsage      = []byte("usage")       // node id → Usage
 	bucketLogs       = []byte("logs")        // container id, sequence (8 bytes) → LogChunk
 	bucketLogMeta    = []byte("log_meta")    // container id → LogMeta
-	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret
+	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
 
 	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketProjects,
 		bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes, bucketRevoked, bucketPlaced,

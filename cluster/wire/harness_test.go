@@ -28,11 +28,11 @@ func newCA(t *testing.T) *pki.CA {
 	return ca
 }
 
-func identity(t *testing.T, ca *pki.CA, role pki.Role, node string) pki.Identity {
+func identity(t *testing.T, ca *pki.CA, role pki.Role, node string) *pki.Credentials {
 	t.Helper()
-	id, err := pki.NewIdentity(ca, role, node, clusterID, time.Now())
+	id, err := pki.NewIdentity(ca, role, node, clusterID, time.Now(), 0)
 	require.NoError(t, err)
-	return id
+	return pki.NewCredentials(id)
 }
 
 // noLeaks fails the test if goroutines are left when all later cleanups have run.
@@ -66,7 +66,7 @@ func limited(t *testing.T) context.Context {
 }
 
 // serve runs a listener with the given handlers until the end of the test.
-func serve(t *testing.T, id pki.Identity, handlers map[string]Handler) *Listener {
+func serve(t *testing.T, id *pki.Credentials, handlers map[string]Handler) *Listener {
 	t.Helper()
 	l, err := Listen("127.0.0.1:0", id, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)

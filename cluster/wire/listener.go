@@ -38,22 +38,30 @@ type Handler func(ctx context.Context, conn *tls.Conn, peer pki.Peer)
 // Listener is a manager's cluster port.
 type Listener struct {
 	net.Listener
-	identity pki.Identity
-	config   *tls.Config
-	logger   *slog.Logger
+	cluster string // its id
+	config  *tls.Config
+	logger  *slog.Logger
 
 	mu       sync.Mutex
 	handlers map[string]Handler
+	refuses  func(pki.Peer) error // nil for nobody
 }
 
 // Listen opens the port. Connections wait until Serve.
-func Listen(addr string, identity pki.Identity, logger *slog.Logger) (*Listener, error) {
+func Listen(addr string, credentials *pki.Credentials, logger *slog.Logger) (*Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{Listener: l, identity: identity, logger: logger, handlers: make(map[string]Handler),
-		config: identity.ServerConfig([]string{ALPNAgent, ALPNRaft, ALPNJoin})}, nil
+	return &Listener{Listener: l, cluster: credentials.Peer().ClusterID, logger: logger, handlers: make(map[string]Handler),
+		config: credentials.ServerConfig([]string{ALPNAgent, ALPNRaft, ALPNJoin, ALPNPeer})}, nil
+}
+
+// Refuse lets f keep out nodes whose certificate is good otherwise, such as removed ones.
+func (l *Listener) Refuse(f func(pki.Peer) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuses = f
 }
 
 // Handle says who serves a protocol. Connections of a protocol that nobody serves are closed.
@@ -126,7 +134,7 @@ func (l *Listener) meet(ctx context.Context, conn *tls.Conn) (peer pki.Peer, h H
 		return peer, nil, errors.New("the client asks for no protocol of Kiosc's")
 	}
 	if role != "" {
-		if peer, err = pki.Verified(state, l.identity.ClusterID); err != nil {
+		if peer, err = pki.Verified(state, l.cluster); err != nil {
 			return peer, nil, err
 		}
 		if peer.Role != role {
@@ -136,6 +144,11 @@ func (l *Listener) meet(ctx context.Context, conn *tls.Conn) (peer pki.Peer, h H
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h, ok = l.handlers[state.NegotiatedProtocol]
+	if role != "" && l.refuses != nil {
+		if err := l.refuses(peer); err != nil {
+			return peer, nil, err
+		}
+	}
 	if !ok {
 		return peer, nil, fmt.Errorf("nobody serves %s here", state.NegotiatedProtocol)
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -41,11 +42,12 @@ func TestWhoIsLetIn(t *testing.T) {
 	l := serve(t, identity(t, ca, pki.RoleManager, "m1"), map[string]Handler{ALPNAgent: greet, ALPNRaft: greet, ALPNJoin: greet})
 	agent, manager := identity(t, ca, pki.RoleAgent, "a1"), identity(t, ca, pki.RoleManager, "m2")
 	stranger := identity(t, other, pki.RoleAgent, "a1")
-	strangerTrusting := stranger
-	strangerTrusting.CA = ca.Certificate
+	trusting := stranger.Identity()
+	trusting.CA = ca.Certificate
+	strangerTrusting := pki.NewCredentials(trusting)
 	nameless := func(alpn string) *tls.Config {
 		c := agent.ClientConfig(alpn)
-		c.Certificates = nil
+		c.GetClientCertificate = nil
 		return c
 	}
 	old := agent.ClientConfig(ALPNAgent)
@@ -89,14 +91,30 @@ func TestAnAgentCanNotPassAsManager(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestARefusedNodeIsKeptOut(t *testing.T) {
+	noLeaks(t)
+	ca := newCA(t)
+	l := serve(t, identity(t, ca, pki.RoleManager, "m1"), map[string]Handler{ALPNAgent: greet})
+	l.Refuse(func(p pki.Peer) error {
+		if p.NodeID == "removed" {
+			return errors.New("removed")
+		}
+		return nil
+	})
+	_, err := ask(t, l, identity(t, ca, pki.RoleAgent, "a1").ClientConfig(ALPNAgent))
+	require.NoError(t, err)
+	_, err = ask(t, l, identity(t, ca, pki.RoleAgent, "removed").ClientConfig(ALPNAgent))
+	require.Error(t, err)
+}
+
 func TestRaftLayer(t *testing.T) {
 	noLeaks(t)
 	ca := newCA(t)
 	one := identity(t, ca, pki.RoleManager, "m1")
 	l := serve(t, one, nil)
-	layer := NewRaftLayer(l, one)
-	require.Equal(t, l.Addr(), layer.Addr())
-	other := &RaftLayer{identity: identity(t, ca, pki.RoleManager, "m2")}
+	layer := NewRaftLayer(l, one, "m1.example.org:7443")
+	require.Equal(t, "m1.example.org:7443", layer.Addr().String(), "what the others dial")
+	other := &RaftLayer{credentials: identity(t, ca, pki.RoleManager, "m2")}
 	out, err := other.Dial(raft.ServerAddress(l.Addr().String()), patience)
 	require.NoError(t, err)
 	defer out.Close()

@@ -14,18 +14,25 @@ import (
 
 // RaftLayer carries Raft between managers over the cluster port.
 type RaftLayer struct {
-	listener *Listener
-	identity pki.Identity
-	conns    chan net.Conn
-	closed   chan struct{}
-	closing  sync.Once
+	credentials *pki.Credentials
+	address     address
+	conns       chan net.Conn
+	closed      chan struct{}
+	closing     sync.Once
 }
+
+// address is a host:port that others dial.
+type address string
+
+func (a address) Network() string { return "tcp" }
+func (a address) String() string  { return string(a) }
 
 var _ raft.StreamLayer = (*RaftLayer)(nil)
 
-// NewRaftLayer takes the listener's connections of Raft's protocol.
-func NewRaftLayer(l *Listener, identity pki.Identity) *RaftLayer {
-	r := &RaftLayer{listener: l, identity: identity, conns: make(chan net.Conn), closed: make(chan struct{})}
+// NewRaftLayer takes the listener's connections of Raft's protocol. The others reach this manager at advertised, a
+// host:port.
+func NewRaftLayer(l *Listener, credentials *pki.Credentials, advertised string) *RaftLayer {
+	r := &RaftLayer{credentials: credentials, address: address(advertised), conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.Handle(ALPNRaft, func(ctx context.Context, conn *tls.Conn, _ pki.Peer) {
 		select {
 		case r.conns <- conn: // Raft's to close from here on
@@ -49,11 +56,11 @@ func (r *RaftLayer) Accept() (net.Conn, error) {
 }
 
 // Dial connects to another manager's cluster port.
-func (r *RaftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: r.identity.ClientConfig(ALPNRaft)}
+func (r *RaftLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: r.credentials.ClientConfig(ALPNRaft)}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return dialer.DialContext(ctx, "tcp", string(address))
+	return dialer.DialContext(ctx, "tcp", string(to))
 }
 
 // Close ends Accept. The listener stays open.
@@ -62,5 +69,5 @@ func (r *RaftLayer) Close() error {
 	return nil
 }
 
-// Addr is the cluster port's address.
-func (r *RaftLayer) Addr() net.Addr { return r.listener.Addr() }
+// Addr is where the others reach this manager.
+func (r *RaftLayer) Addr() net.Addr { return r.address }

@@ -11,13 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kiosc/agent"
 	"kiosc/agent/engine"
+	"kiosc/cluster/consensus"
 	"kiosc/cluster/pki"
 	"kiosc/manager"
+	"kiosc/manager/dispatch"
 )
 
 // nodeFlags are what every kind of node has.
@@ -32,13 +35,34 @@ func (f *nodeFlags) add(cmd *cobra.Command, dataDir string) {
 
 // managerFlags are a manager's.
 type managerFlags struct {
-	listen, clusterListen string
+	listen, clusterListen, advertise, raftLog string
+	nodeGrace, certLife                       time.Duration
 }
 
 func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().StringVar(&f.listen, "listen", listen, "address for browsers and API clients (KIOSC_LISTEN)")
 	cmd.Flags().StringVar(&f.clusterListen, "cluster-listen", clusterListen, "address for agents and other managers (KIOSC_CLUSTER_LISTEN)")
+	cmd.Flags().StringVar(&f.advertise, "advertise", "", "host:port at which other nodes reach --cluster-listen; found out by default (KIOSC_ADVERTISE)")
+	cmd.Flags().StringVar(&f.raftLog, "raft-log", string(consensus.LogBolt), "kind of Raft log of a new data directory, boltdb or wal (KIOSC_RAFT_LOG)")
+	cmd.Flags().DurationVar(&f.nodeGrace, "node-grace", time.Minute, "how long a Docker host may be unseen before its containers start elsewhere; the same on all managers (KIOSC_NODE_GRACE)")
+	cmd.Flags().DurationVar(&f.certLife, "cert-life", pki.DefaultLife, "how long the certificates of nodes are valid; they are renewed at half of it (KIOSC_CERT_LIFE)")
 }
+
+// config is the manager's configuration without what only one of the commands decides.
+func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) (manager.Config, error) {
+	switch {
+	case f.nodeGrace < dispatch.MinGrace:
+		return manager.Config{}, fmt.Errorf("--node-grace is %s; give at least %s", f.nodeGrace, dispatch.MinGrace)
+	case f.certLife < minCertLife:
+		return manager.Config{}, fmt.Errorf("--cert-life is %s; give at least %s", f.certLife, minCertLife)
+	}
+	return manager.Config{DataDir: node.dataDir, Listen: f.listen, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name,
+		NodeGrace: f.nodeGrace, CertLife: f.certLife, RaftLog: consensus.LogKind(f.raftLog),
+		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
+}
+
+// minCertLife leaves time for a renewal that must be tried several times.
+const minCertLife = time.Minute
 
 // agentFlags are an agent's.
 type agentFlags struct {
@@ -46,9 +70,14 @@ type agentFlags struct {
 	labels                                    map[string]string
 }
 
-func (f *agentFlags) add(cmd *cobra.Command) {
+// addName adds the flag of a node's name.
+func addName(cmd *cobra.Command, name *string) {
 	host, _ := os.Hostname()
-	cmd.Flags().StringVar(&f.name, "name", host, "what people call this Docker host (KIOSC_NAME)")
+	cmd.Flags().StringVar(name, "name", host, "what people call this node (KIOSC_NAME)")
+}
+
+func (f *agentFlags) add(cmd *cobra.Command) {
+	addName(cmd, &f.name)
 	cmd.Flags().StringVar(&f.dockerHost, "docker-host", "", "address of the Docker Engine; DOCKER_HOST or the local socket by default (KIOSC_DOCKER_HOST)")
 	cmd.Flags().StringVar(&f.networkMode, "network-mode", "auto", "how containers are reached: auto, docker-shared or host (KIOSC_NETWORK_MODE)")
 	cmd.Flags().StringVar(&f.subnetPool, "subnet-pool", engine.DefaultSubnetPool, "addresses for the projects' networks (KIOSC_SUBNET_POOL)")
@@ -65,13 +94,13 @@ func (f *agentFlags) open(ctx context.Context, clusterID, nodeID string, logger 
 }
 
 // run keeps an agent going until ctx ends.
-func (f *agentFlags) run(ctx context.Context, identity pki.Identity, address string, e *engine.Engine, logger *slog.Logger) error {
+func (f *agentFlags) run(ctx context.Context, identity pki.Identity, dir string, managers []string, e *engine.Engine, logger *slog.Logger) error {
 	binary, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program's file: %w", err)
 	}
-	agent.New(agent.Config{Identity: identity, Manager: address, Name: f.name, Labels: f.labels, Engine: e,
-		DemoImage: manager.DemoRepository + ":" + manager.DemoTag, Binary: binary, Logger: logger}).Run(ctx)
+	agent.New(agent.Config{Credentials: pki.NewCredentials(identity), Dir: dir, Managers: managers, Name: f.name, Labels: f.labels,
+		Build: version(), Engine: e, DemoImage: manager.DemoRepository + ":" + manager.DemoTag, Binary: binary, Logger: logger}).Run(ctx)
 	return nil
 }
 
@@ -108,8 +137,12 @@ func runDev(cmd *cobra.Command, node nodeFlags, man managerFlags, ag agentFlags,
 	if err := engine.Check(ctx, ag.dockerHost); err != nil {
 		return err
 	}
-	m, err := manager.New(ctx, manager.Config{DataDir: node.dataDir, Listen: man.listen, ClusterListen: man.clusterListen,
-		Bootstrap: true, AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger})
+	cfg, err := man.config(node, ag.name, logger)
+	if err != nil {
+		return err
+	}
+	cfg.Bootstrap = true
+	m, err := manager.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -143,11 +176,12 @@ func runDev(cmd *cobra.Command, node nodeFlags, man managerFlags, ag agentFlags,
 // runDevAgent joins the agent over the real cluster port, as an agent on another machine does.
 func runDevAgent(ctx context.Context, m *manager.Manager, node nodeFlags, ag agentFlags, logger *slog.Logger) error {
 	dir := filepath.Join(node.dataDir, "agent")
+	managers := []string{m.ClusterAddr()}
 	identity, err := pki.LoadIdentity(dir)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || err == nil && identity.Expired(time.Now()) {
 		var token string
-		if token, err = m.NewJoinToken(ctx); err == nil {
-			identity, err = agent.Join(ctx, m.ClusterAddr(), token, ag.name, dir)
+		if token, err = m.AgentToken(ctx); err == nil {
+			identity, err = agent.Join(ctx, managers, token, ag.name, dir)
 		}
 	}
 	if err != nil {
@@ -158,7 +192,7 @@ func runDevAgent(ctx context.Context, m *manager.Manager, node nodeFlags, ag age
 		return quiet(ctx, err)
 	}
 	defer e.Close()
-	return ag.run(ctx, identity, m.ClusterAddr(), e, logger)
+	return ag.run(ctx, identity, dir, managers, e, logger)
 }
 
 // quiet drops an error that only says that ctx has ended.
@@ -196,22 +230,31 @@ func newManager() *cobra.Command {
 	var node nodeFlags
 	var man managerFlags
 	var bootstrap bool
+	var join []string
+	var token, name string
 	cmd := &cobra.Command{
 		Use:   "manager",
 		Short: "Run a manager",
 		Long: "Runs a manager: it keeps the state, serves the web pages, the API and the proxy, and gives agents their orders.\n" +
-			"The first start needs --bootstrap, which makes a new cluster in the data directory. Agents join with a token\n" +
-			"that `kiosc join-token agent` prints.",
-		Example: "  kiosc manager --bootstrap --data-dir /var/lib/kiosc\n  kiosc manager --data-dir /var/lib/kiosc --listen 0.0.0.0:8080 --cluster-listen 0.0.0.0:7443",
+			"The first start needs --bootstrap, which makes a new cluster in the data directory, or --join and --token, which\n" +
+			"enter a cluster; `kiosc join-token manager` prints the token. Later starts need neither.\n" +
+			"A manager that enters a cluster votes as soon as it has caught up. Have three or five of them.",
+		Example: "  kiosc manager --bootstrap --data-dir /var/lib/kiosc\n  kiosc manager --join m1.example.org:7443 --token kioscjoin-1-manager-…\n  kiosc manager --data-dir /var/lib/kiosc --listen 0.0.0.0:8080 --cluster-listen 0.0.0.0:7443",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(cmd, node.logLevel)
 			if err != nil {
 				return err
 			}
-			m, err := manager.New(cmd.Context(), manager.Config{DataDir: node.dataDir, Listen: man.listen,
-				ClusterListen: man.clusterListen, Bootstrap: bootstrap, AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"),
-				Version: version(), Logger: logger})
+			if bootstrap && len(join) > 0 {
+				return errors.New("give --bootstrap to make a cluster or --join to enter one, not both")
+			}
+			cfg, err := man.config(node, name, logger)
+			if err != nil {
+				return err
+			}
+			cfg.Bootstrap, cfg.Join, cfg.Token = bootstrap, join, token
+			m, err := manager.New(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -221,21 +264,25 @@ func newManager() *cobra.Command {
 	}
 	node.add(cmd, "/var/lib/kiosc")
 	man.add(cmd, "127.0.0.1:8080", "0.0.0.0:7443")
+	addName(cmd, &name)
 	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "make a new cluster if the data directory has none (KIOSC_BOOTSTRAP)")
+	cmd.Flags().StringSliceVar(&join, "join", nil, "host:port of cluster ports of managers whose cluster to enter, for the first start only (KIOSC_JOIN)")
+	cmd.Flags().StringVar(&token, "token", "", "join token, for the first start only (KIOSC_JOIN_TOKEN)")
 	return cmd
 }
 
 func newAgent() *cobra.Command {
 	var node nodeFlags
 	var ag agentFlags
-	var address, token string
+	var addresses []string
+	var token string
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run the agent of a Docker host",
-		Long: "Connects this machine's Docker Engine with a cluster. The agent dials out to the manager's cluster port and\n" +
-			"listens on none itself. The first start needs --token, from `kiosc join-token agent`; afterwards the\n" +
-			"certificate in the data directory is enough.",
-		Example: "  kiosc agent --join manager.example.org:7443 --token kioscjoin-1-agent-…\n  kiosc agent --join manager.example.org:7443 --label gpu=true",
+		Long: "Connects this machine's Docker Engine with a cluster. The agent dials out to the managers' cluster ports and\n" +
+			"listens on none itself. The first start needs --join and --token, from `kiosc join-token agent`; afterwards the\n" +
+			"data directory has the certificate and knows the managers, and learns of new ones.",
+		Example: "  kiosc agent --join m1.example.org:7443,m2.example.org:7443 --token kioscjoin-1-agent-…\n  kiosc agent --label gpu=true",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(cmd, node.logLevel)
@@ -243,16 +290,7 @@ func newAgent() *cobra.Command {
 				return err
 			}
 			ctx := cmd.Context()
-			if address == "" {
-				return errors.New("give the manager's cluster port with --join, such as --join manager.example.org:7443")
-			}
-			identity, err := pki.LoadIdentity(node.dataDir)
-			if errors.Is(err, os.ErrNotExist) {
-				if token == "" {
-					return errors.New("this agent has not joined a cluster yet; give --token, from: kiosc join-token agent")
-				}
-				identity, err = agent.Join(ctx, address, token, ag.name, node.dataDir)
-			}
+			identity, err := ag.identify(ctx, node.dataDir, addresses, token)
 			if err != nil {
 				return err
 			}
@@ -261,12 +299,30 @@ func newAgent() *cobra.Command {
 				return err
 			}
 			defer e.Close()
-			return ag.run(ctx, identity, address, e, logger)
+			return ag.run(ctx, identity, node.dataDir, addresses, e, logger)
 		},
 	}
 	node.add(cmd, "/var/lib/kiosc-agent")
 	ag.add(cmd)
-	cmd.Flags().StringVar(&address, "join", "", "host:port of the manager's cluster port (KIOSC_JOIN)")
-	cmd.Flags().StringVar(&token, "token", "", "join token, for the first start only (KIOSC_JOIN_TOKEN)")
+	cmd.Flags().StringSliceVar(&addresses, "join", nil, "host:port of the managers' cluster ports; one is enough, the others are learned (KIOSC_JOIN)")
+	cmd.Flags().StringVar(&token, "token", "", "join token, for the first start or after the certificate has expired (KIOSC_JOIN_TOKEN)")
 	return cmd
+}
+
+// identify loads the agent's certificate, or joins to get one. One that has expired is replaced by joining again, which
+// keeps the node's id.
+func (f *agentFlags) identify(ctx context.Context, dir string, addresses []string, token string) (pki.Identity, error) {
+	identity, err := pki.LoadIdentity(dir)
+	fresh := errors.Is(err, os.ErrNotExist)
+	switch {
+	case err != nil && !fresh:
+		return identity, err
+	case err == nil && !identity.Expired(time.Now()):
+		return identity, nil
+	case token == "" && fresh:
+		return identity, errors.New("this agent has not joined a cluster yet; give --join and --token, from: kiosc join-token agent")
+	case token == "":
+		return identity, fmt.Errorf("this agent's certificate has expired on %s; give --join and --token, from: kiosc join-token agent. It keeps its place and its containers", identity.Certificate.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	return agent.Join(ctx, addresses, token, f.name, dir)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -81,7 +82,8 @@ func (h *Hub) Serve(ctx context.Context, conn *tls.Conn, peer pki.Peer) {
 		return
 	}
 	defer link.Close()
-	s := &session{hub: h, link: link, peer: peer, node: peer.NodeID, logger: logger}
+	s := &session{hub: h, link: link, peer: peer, node: peer.NodeID, logger: logger,
+		news: make(chan any, queuedNews)}
 	if err := s.welcome(ctx); err != nil {
 		logger.Warn("an agent was not let in", "error", err)
 		return
@@ -207,6 +209,53 @@ var (
 	// ErrRefused says that the Docker host answered and nothing listens on the container's port.
 	ErrRefused = errors.New("nothing listens on the container's port")
 )
+
+// keepEvery is how often sessions are looked at without a change of the nodes.
+const keepEvery = time.Second
+
+// Keep tells agents of new and removed managers, and ends the sessions of removed agents, until ctx ends.
+func (h *Hub) Keep(ctx context.Context) error {
+	nodes, stop := h.store.Watch(state.TopicNodes)
+	defer stop()
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	var told []wire.ManagerAddress
+	for {
+		managers := h.cfg.Managers()
+		h.keepSessions(managers, !slices.Equal(told, managers))
+		told = managers
+		select {
+		case <-nodes:
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (h *Hub) keepSessions(managers []wire.ManagerAddress, news bool) {
+	h.mu.Lock()
+	sessions := slices.Collect(maps.Values(h.sessions))
+	h.mu.Unlock()
+	var removed []*session
+	h.store.View(func(tx *state.Tx) error {
+		for _, s := range sessions {
+			if tx.Revoked(s.node) {
+				removed = append(removed, s)
+			}
+		}
+		return nil
+	})
+	for _, s := range removed {
+		s.logger.Info("ending the session of a removed node", "name", s.hello.Name)
+		s.link.Close()
+	}
+	if news && len(managers) > 0 {
+		for _, s := range sessions {
+			s.tell(&wire.Managers{Managers: managers})
+		}
+	}
+}
 
 // ways lists the ways to a node: "" for this manager's own session, then the managers that have one.
 func (h *Hub) ways(node string) (ways []string, changed <-chan struct{}) {

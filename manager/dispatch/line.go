@@ -94,7 +94,7 @@ func (l *line) talk(ctx context.Context, way string) error {
 	l.begin(stream)
 	defer l.end()
 	reports := make(chan *wire.Report, maxReports)
-	leased := make(chan uint64, 1)
+	leased := make(chan uint64, 16)
 	running.Add(2)
 	go func() {
 		defer running.Done()
@@ -156,7 +156,7 @@ func (l *line) listen(ctx context.Context, stream *wire.Stream, reports chan<- *
 	}
 }
 
-// pass puts a value into a channel of one, in place of one that is there.
+// pass never waits: where the channel is full, its reader ends with the stream.
 func pass(c chan<- uint64, v uint64) {
 	select {
 	case c <- v:

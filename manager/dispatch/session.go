@@ -32,8 +32,21 @@ type session struct {
 	hello  *wire.Hello
 	logger *slog.Logger
 
+	news    chan any   // messages that wait to be told
 	writing sync.Mutex // one writer on control at a time
 	control *wire.Stream
+}
+
+// queuedNews bounds what waits to be told to one agent. One that takes less is cut off, and hears all when it is back.
+const queuedNews = 16
+
+// tell sends a message without waiting for the agent to take it.
+func (s *session) tell(msg any) {
+	select {
+	case s.news <- msg:
+	default:
+		s.link.Close()
+	}
 }
 
 // welcome takes the agent's Hello and lets it in if it is a node of the cluster.
@@ -109,7 +122,21 @@ func (s *session) run(ctx context.Context) error {
 	defer stop()
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Add(2)
+	running.Add(3)
+	go func() {
+		defer running.Done()
+		for {
+			select {
+			case msg := <-s.news:
+				if s.write(msg) != nil {
+					s.link.Close()
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	go func() {
 		defer running.Done()
 		s.acceptLogs(ctx, &running)

@@ -17,6 +17,7 @@ type visits struct {
 	open   map[string]int            // container → connections through this manager
 	ended  map[string]time.Time      // container → when its last connection ended
 	others map[string]map[string]int // manager → container → connections
+	said   bool                      // the others were told of visits last time
 }
 
 func newVisits() visits {
@@ -97,4 +98,19 @@ func (h *Hub) Visits(container string) int {
 		n += open[container]
 	}
 	return n
+}
+
+// TellVisits tells the other managers who visits what through this one. Only the leader needs it, for hosts that drain.
+func (h *Hub) TellVisits() {
+	if h.cfg.Mesh == nil {
+		return
+	}
+	open := h.visits.here(time.Now())
+	h.visits.mu.Lock()
+	silent := len(open) == 0 && !h.visits.said
+	h.visits.said = len(open) > 0
+	h.visits.mu.Unlock()
+	if !silent {
+		h.cfg.Mesh.Tell(&wire.Visits{Open: open})
+	}
 }
