@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -14,8 +12,8 @@ import (
 )
 
 const (
-	// The wait before connecting again doubles from the first to the last of these, with jitter, so that the agents of
-	// a large cluster don't come back all at once.
+	// The wait before something is tried again doubles from the first to the last of these, with jitter, so that the
+	// agents of a large cluster don't come back all at once.
 	firstBackoff = 200 * time.Millisecond
 	lastBackoff  = 10 * time.Second
 	// goodSession is how long a session must have lasted for the next wait to begin from firstBackoff again.
@@ -24,10 +22,14 @@ const (
 
 // Config says who the agent is and what it works with.
 type Config struct {
-	Identity pki.Identity
-	Manager  string // host:port of the manager's cluster port
+	Credentials *pki.Credentials
+	// Dir has the certificate and the list of managers.
+	Dir string
+	// Managers are the cluster ports, host:port, that are tried beside those that the agent remembers.
+	Managers []string
 	Name     string // what people call this node
 	Labels   map[string]string
+	Build    string // kiosc's version
 	Engine   *engine.Engine
 	// DemoImage is the reference of the image that is made of Binary, this program's file, when it is first wanted.
 	// Empty for none.
@@ -44,48 +46,45 @@ type Agent struct {
 	reports   *outbox
 	workers   *workers
 	followers *followers
+	watch     *watch
+	links     *links
+	lease     *lease
 
-	mu   sync.Mutex
-	term uint64 // highest Raft term seen in an order
+	mu         sync.Mutex
+	term       uint64            // highest Raft term seen
+	orders     *orders           // the stream that orders come on; nil for none
+	placements map[string]uint64 // container → highest number of a placement seen
 }
 
 // New makes an agent that does nothing until Run.
 func New(cfg Config) *Agent {
-	a := &Agent{cfg: cfg, engine: cfg.Engine, logger: cfg.Logger, reports: newOutbox()}
+	a := &Agent{cfg: cfg, engine: cfg.Engine, logger: cfg.Logger, reports: newOutbox(), placements: make(map[string]uint64)}
 	a.followers = newFollowers(cfg.Engine, cfg.Logger)
 	a.workers = newWorkers(a)
+	a.watch = newWatch(a)
+	a.links = newLinks(a)
+	a.lease = newLease()
 	return a
 }
 
-// Run keeps a session with the manager until ctx ends. It returns after everything it started has. Docker containers
+// Run keeps a session with every manager until ctx ends. It returns after everything it started has. Docker containers
 // are left as they are.
 func (a *Agent) Run(ctx context.Context) {
 	defer a.workers.stop()
 	defer a.followers.stop()
-	wait := firstBackoff
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := a.session(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) >= goodSession {
-			wait = firstBackoff
-		}
-		level := slog.LevelWarn
-		if errors.Is(err, engine.ErrUnavailable) {
-			level = slog.LevelError
-		}
-		a.logger.Log(ctx, level, "the session with the manager ended; trying again", "manager", a.cfg.Manager, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait/2 + rand.N(wait/2)):
-		}
-		wait = min(2*wait, lastBackoff)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease} {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			part(ctx)
+		}()
 	}
+	<-ctx.Done()
 }
 
-// accepts tells whether an order of this term may be followed, and remembers the term.
+// accepts tells whether a leader of this term may be followed, and remembers the term.
 func (a *Agent) accepts(term uint64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,5 +95,16 @@ func (a *Agent) accepts(term uint64) bool {
 	return true
 }
 
-// progress tells people who wait what happens now. It is dropped when no session is up.
+// current tells whether an order is of no older placement than others seen for the container, and remembers it.
+func (a *Agent) current(o *wire.Order) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if o.Placement < a.placements[o.Container] {
+		return false
+	}
+	a.placements[o.Container] = o.Placement
+	return true
+}
+
+// progress tells people who wait what happens now. It is dropped when nobody gives orders.
 func (a *Agent) progress(p *wire.Progress) { a.reports.setProgress(p) }

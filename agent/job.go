@@ -39,6 +39,7 @@ var actions = map[string]func(*job, context.Context) (state string, o wire.Obser
 	"pause":   (*job).pause,
 	"unpause": (*job).unpause,
 	"delete":  (*job).delete,
+	"move":    (*job).move,
 }
 
 // run carries the order out and reports how it ended. The error is for the caller that decides about trying again.
@@ -108,7 +109,7 @@ func (j *job) start(ctx context.Context) (string, wire.Observed, error) {
 	}
 	var made *wire.Observed
 	for i, o := range found {
-		if o.Generation == j.order.Generation && made == nil {
+		if o.Generation == j.order.Generation && o.Placement == j.order.Placement && made == nil {
 			made = &found[i]
 			continue
 		}
@@ -139,7 +140,8 @@ func (j *job) makeAndStart(ctx context.Context) (string, wire.Observed, error) {
 	}
 	j.line("task", "info", "Pulling image succeeded")
 	j.step("Creating the container", -1)
-	id, err := j.engine.Create(ctx, j.order.Container, j.order.Generation, j.order.Spec, imageID)
+	id, err := j.engine.Create(ctx, engine.Making{Container: j.order.Container, Generation: j.order.Generation,
+		Placement: j.order.Placement, Spec: j.order.Spec, ImageID: imageID})
 	if err != nil {
 		return "", none, err
 	}
@@ -214,6 +216,7 @@ func (j *job) stopDocker(ctx context.Context, o wire.Observed) (wire.Observed, e
 			return o, err
 		}
 	}
+	j.agent.watch.want(o.DockerID)
 	if err := j.engine.Stop(ctx, o.DockerID, stopGrace); err != nil {
 		return o, err
 	}
@@ -252,12 +255,19 @@ func (j *job) change(ctx context.Context, name, from string, do func(context.Con
 }
 
 func (j *job) delete(ctx context.Context) (string, wire.Observed, error) {
+	return j.removeAll(ctx, false)
+}
+
+// move leaves the container to another host.
+func (j *job) move(ctx context.Context) (string, wire.Observed, error) { return j.removeAll(ctx, true) }
+
+func (j *job) removeAll(ctx context.Context, keepLog bool) (string, wire.Observed, error) {
 	found, err := j.engine.Find(ctx, j.order.Container)
 	if err != nil {
 		return "", wire.Observed{}, err
 	}
 	for _, o := range found {
-		if err := j.remove(ctx, o, false); err != nil {
+		if err := j.remove(ctx, o, keepLog); err != nil {
 			return "", o, err
 		}
 	}

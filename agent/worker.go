@@ -119,8 +119,9 @@ func (w *workers) removeOrphans(dockerIDs []string) {
 		defer cancel()
 		for _, id := range dockerIDs {
 			if err := w.agent.engine.Remove(ctx, id); err != nil {
-				w.agent.logger.Warn("a Docker container that belongs to no container could not be removed", "id", id, "error", err)
+				w.agent.logger.Warn("a Docker container that doesn't belong here could not be removed", "id", id, "error", err)
 			}
 		}
+		w.agent.sendInventory()
 	}()
 }

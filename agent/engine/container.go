@@ -82,7 +82,7 @@ func (e *Engine) Inspect(ctx context.Context, dockerID string) (wire.Observed, e
 	if err != nil {
 		return wire.Observed{}, fmt.Errorf("the Docker container %s: %w", dockerID, err)
 	}
-	o := wire.Observed{Container: info.Config.Labels[labelContainer], Generation: generation, DockerID: info.ID,
+	o := wire.Observed{Container: info.Config.Labels[labelContainer], Generation: generation, Placement: placementOf(info.Config.Labels), DockerID: info.ID,
 		ImageID: info.Image, State: string(info.State.Status), ExitCode: info.State.ExitCode}
 	if o.State == "removing" {
 		o.State = "dead"
@@ -100,6 +100,12 @@ func generationOf(labels map[string]string) (uint64, error) {
 		return 0, fmt.Errorf("the label %s has no generation but %q", labelGeneration, labels[labelGeneration])
 	}
 	return n, nil
+}
+
+// placementOf is 0 for what was made before there were placements.
+func placementOf(labels map[string]string) uint64 {
+	n, _ := strconv.ParseUint(labels[labelPlacement], 10, 64)
+	return n
 }
 
 // inspect fails with ErrNotFound also for a Docker container of somebody else.
@@ -148,8 +154,17 @@ func (e *Engine) reachedAt(info container.InspectResponse) (ip string, port int)
 	return ip, port
 }
 
+// Making says what a Docker container is made of.
+type Making struct {
+	Container             string // id of the container
+	Generation, Placement uint64
+	Spec                  wire.Spec
+	ImageID               string
+}
+
 // Create makes a Docker container of a generation, in the project's network. It isn't started.
-func (e *Engine) Create(ctx context.Context, id string, generation uint64, spec wire.Spec, imageID string) (string, error) {
+func (e *Engine) Create(ctx context.Context, m Making) (string, error) {
+	id, generation, spec := m.Container, m.Generation, m.Spec
 	limit := spec.Timeout
 	if limit <= 0 {
 		limit = callTimeout
@@ -165,7 +180,7 @@ func (e *Engine) Create(ctx context.Context, id string, generation uint64, spec 
 	if err != nil {
 		return "", err
 	}
-	config, host := e.describe(id, generation, spec, imageID)
+	config, host := e.describe(m)
 	host.NetworkMode = container.NetworkMode(net)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -193,18 +208,22 @@ func (e *Engine) clearName(ctx context.Context, limit time.Duration, name string
 	return e.Remove(ctx, info.ID)
 }
 
-func (e *Engine) describe(id string, generation uint64, spec wire.Spec, imageID string) (*container.Config, *container.HostConfig) {
+func (e *Engine) describe(m Making) (*container.Config, *container.HostConfig) {
+	spec := m.Spec
 	config := &container.Config{
-		Image: imageID, Cmd: spec.Command, Env: spec.Env,
-		Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelContainer: id,
-			labelGeneration: strconv.FormatUint(generation, 10), labelProject: spec.Project},
+		Image: m.ImageID, Cmd: spec.Command, Env: spec.Env,
+		Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelContainer: m.Container,
+			labelGeneration: strconv.FormatUint(m.Generation, 10), labelPlacement: strconv.FormatUint(m.Placement, 10),
+			labelProject: spec.Project},
 	}
 	processes := int64(maxProcesses)
 	host := &container.HostConfig{
 		LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": logFileSize, "max-file": logFiles}},
 		SecurityOpt: []string{"no-new-privileges"},
 		CapDrop:     []string{"NET_RAW"},
-		Resources:   container.Resources{PidsLimit: &processes},
+		Resources: container.Resources{PidsLimit: &processes, NanoCPUs: spec.LimitMilliCPUs * 1e6, Memory: spec.LimitMemory,
+			MemorySwap:        spec.LimitMemory, // no swap: it would be a way around the limit
+			MemoryReservation: spec.ReservedMemory},
 	}
 	if hard := min(max(spec.NoFileSoft, spec.NoFileHard), openFiles()); hard > 0 {
 		soft := spec.NoFileSoft

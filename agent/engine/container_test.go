@@ -75,16 +75,16 @@ func testFindIsNewestFirst(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t, engine.ModeAuto)
 	id, first := createApp(t, e, "find", "wait")
-	third, err := e.Create(t.Context(), id, 3, specOf("find", "wait"), imageID(t, e))
+	third, err := e.Create(t.Context(), engine.Making{Container: id, Generation: 3, Spec: specOf("find", "wait"), ImageID: imageID(t, e)})
 	require.NoError(t, err)
-	second, err := e.Create(t.Context(), id, 2, specOf("find", "wait"), imageID(t, e))
+	second, err := e.Create(t.Context(), engine.Making{Container: id, Generation: 2, Spec: specOf("find", "wait"), ImageID: imageID(t, e)})
 	require.NoError(t, err)
 	found, err := e.Find(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, []string{third, second, first}, dockerIDs(found))
 
 	// What an earlier try of the same generation left is replaced.
-	again, err := e.Create(t.Context(), id, 3, specOf("find", "wait"), imageID(t, e))
+	again, err := e.Create(t.Context(), engine.Making{Container: id, Generation: 3, Spec: specOf("find", "wait"), ImageID: imageID(t, e)})
 	require.NoError(t, err)
 	require.NotEqual(t, third, again)
 	all, err := e.List(t.Context())
@@ -121,7 +121,7 @@ func testStrangersAreLeftAlone(t *testing.T) {
 	_, err = e.Dial(ctx, stranger.ID, appPort)
 	require.ErrorIs(t, err, engine.ErrNotFound)
 	require.NoError(t, e.Remove(ctx, stranger.ID))
-	_, err = e.Create(ctx, id, 1, specOf("stranger", "wait"), imageID(t, e))
+	_, err = e.Create(ctx, engine.Making{Container: id, Generation: 1, Spec: specOf("stranger", "wait"), ImageID: imageID(t, e)})
 	require.ErrorContains(t, err, "isn't Kiosc's")
 
 	info, err := docker.ContainerInspect(ctx, stranger.ID)

@@ -35,6 +35,7 @@ const (
 	labelCluster    = "kiosc.cluster"
 	labelContainer  = "kiosc.container"
 	labelGeneration = "kiosc.generation"
+	labelPlacement  = "kiosc.placement"
 	labelNode       = "kiosc.node"
 	labelProject    = "kiosc.project"
 	labelBinary     = "kiosc.binary"

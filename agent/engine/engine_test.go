@@ -102,7 +102,7 @@ func start(t *testing.T, ctx context.Context, e *engine.Engine, s wire.Spec) str
 	image, pulled, err := e.EnsureImage(ctx, s.Image, func(engine.PullProgress) {})
 	require.NoError(t, err)
 	require.False(t, pulled)
-	id, err := e.Create(ctx, uuid.NewString(), 1, s, image)
+	id, err := e.Create(ctx, engine.Making{Container: uuid.NewString(), Generation: 1, Spec: s, ImageID: image})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(ctx, id))
 	return id
@@ -212,7 +212,7 @@ func TestAHundredProjects(t *testing.T) {
 			defer all.Done()
 			room <- struct{}{}
 			defer func() { <-room }()
-			ids[i], errs[i] = e.Create(ctx, uuid.NewString(), 1, spec(fmt.Sprint("p", i%projects)), image)
+			ids[i], errs[i] = e.Create(ctx, engine.Making{Container: uuid.NewString(), Generation: 1, Spec: spec(fmt.Sprint("p", i%projects)), ImageID: image})
 		}()
 	}
 	all.Wait()
@@ -237,9 +237,9 @@ func TestAnExhaustedPoolSaysSo(t *testing.T) {
 	defer e.Close()
 	image, _, err := e.EnsureImage(ctx, app, nil)
 	require.NoError(t, err)
-	id, err := e.Create(ctx, uuid.NewString(), 1, spec("one"), image)
+	id, err := e.Create(ctx, engine.Making{Container: uuid.NewString(), Generation: 1, Spec: spec("one"), ImageID: image})
 	require.NoError(t, err)
-	_, err = e.Create(ctx, uuid.NewString(), 1, spec("two"), image)
+	_, err = e.Create(ctx, engine.Making{Container: uuid.NewString(), Generation: 1, Spec: spec("two"), ImageID: image})
 	require.ErrorContains(t, err, "has no free subnet left")
 	require.NoError(t, e.Remove(ctx, id))
 	_, err = engine.Open(ctx, engine.Config{SubnetPool: netip.MustParsePrefix("10.0.0.0/30")})

@@ -154,7 +154,7 @@ func openEngine(t *testing.T, mode string) *engine.Engine {
 func createApp(t *testing.T, e *engine.Engine, project string, command ...string) (id, dockerID string) {
 	t.Helper()
 	id = randomHex(6)
-	dockerID, err := e.Create(t.Context(), id, 1, specOf(project, command...), imageID(t, e))
+	dockerID, err := e.Create(t.Context(), engine.Making{Container: id, Generation: 1, Spec: specOf(project, command...), ImageID: imageID(t, e)})
 	require.NoError(t, err)
 	t.Cleanup(func() { e.Remove(context.Background(), dockerID) })
 	return id, dockerID

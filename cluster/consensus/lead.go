@@ -102,23 +102,30 @@ func (l *leaders) next() <-chan struct{} {
 func (n *Node) Lead(ctx context.Context, f func(ctx context.Context)) {
 	leading := n.raft.LeaderCh()
 	var stop func()
-	defer func() {
+	var term uint64
+	end := func() {
 		if stop != nil {
 			stop()
+			stop = nil
 		}
-	}()
-	if n.Leading() {
+	}
+	defer end()
+	begin := func() {
+		term = n.Term()
 		stop = n.lead(ctx, f)
+	}
+	if n.Leading() {
+		begin()
 	}
 	for {
 		select {
 		case is := <-leading:
-			if stop != nil {
-				stop()
-				stop = nil
+			if is && stop != nil && n.Term() == term {
+				continue // it has begun already
 			}
+			end()
 			if is {
-				stop = n.lead(ctx, f)
+				begin()
 			}
 		case <-ctx.Done():
 			return

@@ -128,10 +128,10 @@ func newJoinToken() *cobra.Command {
 		Long:      "Makes a new join token for agents and prints it alone on standard output. Join tokens printed before are no\nlonger valid; agents that have joined stay.\n\n" + reachHelp,
 		Example:   "  kiosc join-token agent --data-dir /var/lib/kiosc",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"agent"},
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		ValidArgs: []string{"agent", "manager"},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var out manager.Printed
-			if err := admin.call(cmd.Context(), "join-token", struct{}{}, &out); err != nil {
+			if err := admin.call(cmd.Context(), "join-token", manager.JoinTokenRequest{Role: args[0]}, &out); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), out.Value)

@@ -1,0 +1,201 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"kiosc/cluster/wire"
+)
+
+// lookAgain is how often the managers to connect with are looked at without being woken.
+const lookAgain = time.Second
+
+// jitter spreads waits over half of their length.
+func jitter(wait time.Duration) time.Duration { return wait/2 + rand.N(wait/2) }
+
+// links keeps a session with every manager.
+type links struct {
+	agent   *Agent
+	running sync.WaitGroup
+	changed chan struct{} // has a value when the list has changed
+
+	mu     sync.Mutex
+	known  []wire.ManagerAddress         // as the managers last told
+	ids    map[string]string             // address → node id of the manager found there
+	claims map[string]*link              // manager → the session that is with it, or about to be
+	live   map[string]*link              // of those, where the hello is done
+	dials  map[string]context.CancelFunc // address → ends its goroutine
+}
+
+func newLinks(a *Agent) *links {
+	l := &links{agent: a, changed: make(chan struct{}, 1), ids: make(map[string]string), claims: make(map[string]*link),
+		live: make(map[string]*link), dials: make(map[string]context.CancelFunc)}
+	l.known = loadManagers(a.cfg.Dir, a.logger)
+	return l
+}
+
+// run keeps the sessions until ctx ends.
+func (l *links) run(ctx context.Context) {
+	defer l.running.Wait()
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		l.look(ctx)
+		select {
+		case <-l.changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look dials what should be dialled and leaves what shouldn't.
+func (l *links) look(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	want := l.wanted()
+	for address, cancel := range l.dials {
+		if !slices.Contains(want, address) {
+			cancel()
+			delete(l.dials, address)
+		}
+	}
+	for _, address := range want {
+		if l.dials[address] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		l.dials[address] = cancel
+		l.running.Add(1)
+		go func() {
+			defer l.running.Done()
+			defer cancel()
+			l.keep(ctx, address)
+		}()
+	}
+}
+
+// wanted lists the addresses to dial: those of the known managers, and the ones from the settings unless they lead to a
+// manager that is known, and connected, by its own address. l.mu is held.
+func (l *links) wanted() []string {
+	var want []string
+	known := make(map[string]string) // id → address
+	for _, m := range l.known {
+		known[m.ID] = m.Address
+		want = append(want, m.Address)
+	}
+	for _, address := range l.agent.cfg.Managers {
+		id := l.ids[address]
+		by, is := known[id]
+		elsewhere := is && by != address && l.claims[id] != nil && l.ids[by] == id
+		gone := id != "" && !is && len(known) > 0 && len(l.live) > 0
+		if !elsewhere && !gone && !slices.Contains(want, address) {
+			want = append(want, address)
+		}
+	}
+	return want
+}
+
+// keep has a session with the manager at an address, again and again.
+func (l *links) keep(ctx context.Context, address string) {
+	wait, said := firstBackoff, ""
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := l.agent.session(ctx, address)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) >= goodSession {
+			wait = firstBackoff
+		}
+		var refused *refusal
+		switch {
+		case errors.Is(err, errTwice):
+			wait = lastBackoff
+		case errors.As(err, &refused) && said == refused.reason:
+		case err.Error() == said:
+		default:
+			if refused != nil {
+				said = refused.reason
+			} else {
+				said = err.Error()
+			}
+			l.agent.logger.Warn("no session with a manager; trying again", "manager", address, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(jitter(wait)):
+		}
+		wait = min(2*wait, lastBackoff)
+	}
+}
+
+// claim makes one the session with a manager, unless there is another.
+func (l *links) claim(address, id string, one *link) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids[address] = id
+	if l.claims[id] != nil {
+		return false
+	}
+	l.claims[id] = one
+	return true
+}
+
+func (l *links) release(id string, one *link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.claims[id] == one {
+		delete(l.claims, id)
+		delete(l.live, id)
+	}
+}
+
+func (l *links) up(id string, one *link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live[id] = one
+}
+
+// any tells whether there is a session with a manager.
+func (l *links) any() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.live) > 0
+}
+
+// all returns the sessions.
+func (l *links) all() (list []*link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range l.live {
+		list = append(list, one)
+	}
+	return list
+}
+
+// learn takes the list of managers that one of them has told.
+func (l *links) learn(managers []wire.ManagerAddress) {
+	if len(managers) == 0 {
+		return
+	}
+	l.mu.Lock()
+	same := slices.Equal(l.known, managers)
+	l.known = slices.Clone(managers)
+	l.mu.Unlock()
+	if same {
+		return
+	}
+	if err := saveManagers(l.agent.cfg.Dir, managers); err != nil {
+		l.agent.logger.Warn("the list of managers could not be kept", "error", err)
+	}
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
