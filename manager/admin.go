@@ -22,6 +22,9 @@ import (
 // AdminPrefix begins the paths of the admin commands, on the socket and on the web port alike.
 const AdminPrefix = "/admin/api/"
 
+// backupCommand is the one command that answers with a stream.
+const backupCommand = "backup"
+
 // adminTimeout bounds one admin command, and the wait for those under way at the end.
 const adminTimeout = 30 * time.Second
 
@@ -64,7 +67,7 @@ func (m *Manager) adminHandler() http.Handler {
 	for name, f := range m.nodeCommands() {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}
-	mux.HandleFunc("POST "+AdminPrefix+"backup", m.serveBackup)
+	mux.HandleFunc("POST "+AdminPrefix+backupCommand, m.serveBackup)
 	return mux
 }
 
@@ -158,6 +161,9 @@ func (m *Manager) registerAdmin(app *fiber.App) {
 		}
 		if !actor.User.Superuser {
 			return c.Status(fiber.StatusForbidden).JSON(Failed{"This needs an API token of a superuser."})
+		}
+		if c.Path() == AdminPrefix+backupCommand { // Fiber would hold all of it in memory
+			return c.Status(fiber.StatusForbidden).JSON(Failed{"A backup is only made over the admin socket. Run the command on a manager's machine, with its --data-dir."})
 		}
 		return serve(c)
 	})

@@ -177,7 +177,7 @@ func TestAnAgentJoinsAManager(t *testing.T) {
 	id := k.List()[0].UUID
 	k.Act("start", id) // waits for a Docker host
 	older := strings.TrimSpace(k.CLI("join-token", "agent"))
-	token := strings.TrimSpace(k.CLI("join-token", "agent"))
+	token := strings.TrimSpace(k.CLI("join-token", "agent", "--rotate"))
 
 	refused := exec.Command(k.Binary, "agent", "--join", k.ClusterAddr(), "--token", older, "--data-dir", t.TempDir())
 	out, err := refused.CombinedOutput()

@@ -36,36 +36,59 @@ func (f *adminFlags) add(cmd *cobra.Command) {
 
 // call sends one command and decodes its answer.
 func (f *adminFlags) call(ctx context.Context, name string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("encoding the command: %w", err)
-	}
-	client, base, token := f.client()
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
+	body, err := f.send(ctx, name, in)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(out); err != nil {
+		return fmt.Errorf("reading the manager's answer: %w", err)
+	}
+	return nil
+}
+
+// stream sends one command whose answer is a long stream of bytes.
+func (f *adminFlags) stream(ctx context.Context, name string, in any) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	waiting := time.AfterFunc(adminTimeout, cancel)
+	body, err := f.send(ctx, name, in)
+	waiting.Stop()
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return newIdleReader(body, backupIdle, cancel), nil
+}
+
+// send sends one command and returns the body of the answer, or the reason of a refusal.
+func (f *adminFlags) send(ctx context.Context, name string, in any) (io.ReadCloser, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the command: %w", err)
+	}
+	client, base, token := f.client()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+manager.AdminPrefix+name, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("KIOSC_ADDR is no address such as https://kiosc.example.org: %w", err)
+		return nil, fmt.Errorf("KIOSC_ADDR is no address such as https://kiosc.example.org: %w", err)
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "token "+token)
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return f.unreachable(base, err)
+		return nil, f.unreachable(base, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		var failed manager.Failed
-		if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&failed) != nil || failed.Detail == "" {
-			return fmt.Errorf("the manager answered with %s", response.Status)
-		}
-		return errors.New(failed.Detail)
+	var failed manager.Failed
+	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&failed) != nil || failed.Detail == "" {
+		return nil, fmt.Errorf("the manager answered with %s", response.Status)
 	}
-	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
-		return fmt.Errorf("reading the manager's answer: %w", err)
-	}
-	return nil
+	return nil, errors.New(failed.Detail)
 }
 
 // client is for the manager at KIOSC_ADDR, or for the socket in the data directory.
@@ -122,16 +145,19 @@ func newToken() *cobra.Command {
 
 func newJoinToken() *cobra.Command {
 	var admin adminFlags
+	var in manager.JoinTokenRequest
 	cmd := &cobra.Command{
-		Use:       "join-token agent",
-		Short:     "Make the token with which agents join, and print it",
-		Long:      "Makes a new join token for agents and prints it alone on standard output. Join tokens printed before are no\nlonger valid; agents that have joined stay.\n\n" + reachHelp,
-		Example:   "  kiosc join-token agent --data-dir /var/lib/kiosc",
+		Use:   "join-token manager|agent",
+		Short: "Print the token with which managers or agents join",
+		Long: "Prints the join token for managers or for agents alone on standard output. Whoever has it can add nodes; a manager sees\n" +
+			"everything. --rotate makes a new one, and ends the one before; nodes that have joined stay.\n\n" + reachHelp,
+		Example:   "  kiosc join-token agent --data-dir /var/lib/kiosc\n  kiosc join-token manager --rotate",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"agent", "manager"},
+		ValidArgs: []string{"manager", "agent"},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			in.Role = args[0]
 			var out manager.Printed
-			if err := admin.call(cmd.Context(), "join-token", manager.JoinTokenRequest{Role: args[0]}, &out); err != nil {
+			if err := admin.call(cmd.Context(), "join-token", in, &out); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), out.Value)
@@ -139,5 +165,6 @@ func newJoinToken() *cobra.Command {
 		},
 	}
 	admin.add(cmd)
+	cmd.Flags().BoolVar(&in.Rotate, "rotate", false, "make a new token, which ends the one before")
 	return cmd
 }
