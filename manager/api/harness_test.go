@@ -131,6 +131,7 @@ func (s *site) serve() {
 }
 
 func (s *site) fill() {
+	s.propose(&state.NodeRegistered{Node: state.Node{ID: "n1", Name: "docker-1", Role: state.AgentNode}})
 	s.propose(&state.ClusterInitialized{Cluster: state.Cluster{ID: uuid.NewString(), CreatedAt: time.Now().UTC()}})
 	for _, name := range people {
 		user := state.User{ID: s.users[name], Name: name, Active: true, Superuser: name == "root"}
