@@ -21,6 +21,11 @@ const (
 	// queuedLines is how far reading Docker's log may run ahead of sending; then Docker's stream waits.
 	queuedLines = 4 * batchLines
 
+	// A container may write so many bytes of text each second, and so many at once; what is more is read but left out, and
+	// counted in its log. Otherwise one container could fill the log of the whole cluster.
+	floodRate  = 1 << 20
+	floodBurst = 16 << 20
+
 	ackTimeout = 30 * time.Second
 	// After a failure a follower waits for so long before it asks again from where to send.
 	followRetry = time.Second
@@ -191,14 +196,17 @@ func (f *followers) send(ctx context.Context, link *wire.Session, container, doc
 	ended := make(chan error, 1)
 	go func() {
 		defer close(lines)
-		ended <- f.engine.Logs(ctx, dockerID, start.Cursor, func(line wire.LogLine, after wire.Cursor) error {
+		put := func(e entry) error {
 			select {
-			case lines <- entry{line, after}:
+			case lines <- e:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		})
+		}
+		t := throttle{put: put, room: floodBurst, at: time.Now()}
+		err := f.engine.Logs(ctx, dockerID, start.Cursor, t.take)
+		ended <- errors.Join(err, t.finish())
 	}()
 	err = f.sendLines(stream, start.Cursor, lines)
 	cancel()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/go-units"
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
@@ -43,11 +44,13 @@ type detailRow struct {
 type detailPage struct {
 	frame
 	ID, Name, Description, Project, ProjectTitle string
-	State                                        liveState
-	Controls                                     controls
-	Rows                                         []detailRow
-	CanViewLogs                                  bool
-	Log                                          string
+	// Notice tells of the Docker host: down, or drained; empty for nothing.
+	Notice      string
+	State       liveState
+	Controls    controls
+	Rows        []detailRow
+	CanViewLogs bool
+	Log         string
 	// Place is where the log goes on after Log.
 	Place   uint64
 	Lines   int
@@ -141,7 +144,7 @@ func (ui *UI) detail(v *visit) error {
 		return err
 	}
 	p := detailPage{frame: ui.frame(v, view.Title), ID: view.ID, Name: view.Title, Description: view.Description,
-		Project: view.Project, ProjectTitle: view.ProjectTitle, State: ui.liveState(view),
+		Project: view.Project, ProjectTitle: view.ProjectTitle, State: ui.liveState(view), Notice: view.Notice,
 		CanViewLogs: view.Rights[auth.ViewLogs], Lines: shownLines(v.Ctx), Choices: lineChoices}
 	p.Controls, p.Rows = controlsOf(view, p.CSRF), ui.detailRows(view)
 	if p.CanViewLogs {
@@ -175,10 +178,35 @@ func (ui *UI) detailRows(view service.ContainerView) []detailRow {
 		{Label: "Environment Secret Keys", Value: strings.Join(view.SecretKeys, ",")},
 		{Label: "Max Retries", Value: strconv.Itoa(view.MaxRetries)},
 		{Label: "Inactivity Threshold [days]", Value: strconv.Itoa(view.InactivityDays)},
+		{Label: "Docker host conditions", Value: strings.Join(view.Constraints, "\n"), Block: len(view.Constraints) > 0},
+		{Label: "CPUs reserved, limit", Value: amounts(view.ReservedMilliCPUs, view.LimitMilliCPUs, cpuText)},
+		{Label: "Memory reserved, limit", Value: amounts(view.ReservedMemory, view.LimitMemory, memoryText)},
 		{Label: "State", Key: "state_shown", Value: live.Shown},
 		{Label: "Last action", Key: "last_action", Value: live.LastAction},
 		{Label: "Date of latest Docker log", Key: "date_last_docker_log", Value: ui.date(view.LastDockerLog)},
 	}
+}
+
+// amounts is what is reserved and the limit; empty where there is neither.
+func amounts(reserved, limit int64, text func(int64) string) string {
+	if reserved == 0 && limit == 0 {
+		return ""
+	}
+	return text(reserved) + ", " + text(limit)
+}
+
+func cpuText(milli int64) string {
+	if milli == 0 {
+		return "none"
+	}
+	return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64)
+}
+
+func memoryText(bytes int64) string {
+	if bytes == 0 {
+		return "none"
+	}
+	return units.BytesSize(float64(bytes))
 }
 
 // prettyJSON sorts the keys and shows < and > as they are; what isn't JSON stays as it is.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/go-units"
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
@@ -64,6 +65,12 @@ func createFields() []field {
 			Help: "Names of the variables whose values are kept secret, separated by commas."},
 		{Name: "command", Label: "Command", Kind: "area", Rows: 2, Max: state.MaxCommand,
 			Help: "Instead of the image's own command. May be empty."},
+		{Name: "constraints", Label: "Docker host", Kind: "area", Rows: 2, Max: 4096,
+			Help: "Conditions on the Docker host, one a line, such as node.labels.gpu == true. May be empty."},
+		{Name: "cpu_reservation", Label: "Reserved CPUs", Max: 16, Help: "Kept free for the app on its Docker host, such as 0.5. May be empty."},
+		{Name: "cpu_limit", Label: "CPU limit", Max: 16, Help: "The most that the app can use, such as 2. Empty for no limit."},
+		{Name: "memory_reservation", Label: "Reserved memory", Max: 32, Help: "Kept free for the app on its Docker host, such as 512 MiB. May be empty."},
+		{Name: "memory_limit", Label: "Memory limit", Max: 32, Help: "The most that the app can use, such as 2 GiB; beyond it Docker ends the app. Empty for no limit."},
 	}
 }
 
@@ -144,11 +151,36 @@ func containerInput(fields []field) (in service.ContainerInput, wrong map[string
 		}
 		return &n
 	}
+	cpus := func(name string) *float64 {
+		value := strings.TrimSpace(text[name])
+		if value == "" {
+			return nil
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || n != n {
+			wrong[name] = []string{"Enter a number of CPUs such as 0.5 or 2."}
+		}
+		return &n
+	}
+	bytes := func(name string) *int64 {
+		value := strings.TrimSpace(text[name])
+		if value == "" {
+			return nil
+		}
+		n, err := units.RAMInBytes(value)
+		if err != nil {
+			wrong[name] = []string{"Enter a size such as 512 MiB or 2 GiB."}
+		}
+		return &n
+	}
 	in = service.ContainerInput{
 		Title: text["title"], Description: text["description"], Repository: text["repository"], Tag: text["tag"],
 		Port: number("container_port"), Path: strings.TrimSpace(text["container_path"]),
 		Timeout:     number("timeout"),
 		Environment: []byte(text["environment"]), SecretKeys: text["environment_secret_keys"], Command: text["command"],
+		Constraints:    strings.Split(text["constraints"], "\n"),
+		CPUReservation: cpus("cpu_reservation"), CPULimit: cpus("cpu_limit"),
+		MemoryReservation: bytes("memory_reservation"), MemoryLimit: bytes("memory_limit"),
 	}
 	return in, wrong
 }

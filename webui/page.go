@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/manager/auth"
+	"kiosc/manager/service"
 )
 
 //go:embed templates
@@ -60,11 +61,22 @@ type frame struct {
 	// Flash is a message that an earlier page left; nil for none.
 	Flash  *flash
 	Assets *assets
+	// Stale says that this manager is in touch with no leader.
+	Stale bool
 }
 
 func (ui *UI) frame(v *visit, title string) frame {
 	return frame{Title: title, UserName: v.Actor.User.Name, CSRF: auth.CSRFToken(v.Session), Version: ui.opts.Version,
-		Flash: ui.takeFlash(v.Ctx), Assets: ui.assets}
+		Flash: ui.takeFlash(v.Ctx), Assets: ui.assets, Stale: ui.stale(v.Ctx)}
+}
+
+// stale tells whether this manager is in touch with no leader, and marks the answer if so.
+func (ui *UI) stale(c *fiber.Ctx) bool {
+	stale := ui.svc.Stale()
+	if stale {
+		c.Set(service.StaleHeader, "true")
+	}
+	return stale
 }
 
 // plainFrame is the frame where nobody is logged in.

@@ -65,6 +65,12 @@ type containerJSON struct {
 	TemplateProject  *int           `json:"containertemplateproject"`
 	MaxRetries       int            `json:"max_retries"`
 	InactivityDays   int            `json:"inactivity_threshold"`
+	// What the original doesn't have: conditions on the Docker host, and CPUs and bytes.
+	Constraints       []string `json:"constraints"`
+	CPUReservation    float64  `json:"cpu_reservation"`
+	CPULimit          float64  `json:"cpu_limit"`
+	MemoryReservation int64    `json:"memory_reservation"`
+	MemoryLimit       int64    `json:"memory_limit"`
 }
 
 func asJSON(c state.Container) containerJSON {
@@ -74,7 +80,9 @@ func asJSON(c state.Container) containerJSON {
 		ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), ContainerPort: c.Port, ContainerPath: c.Path,
 		HeartbeatURL: orNull(c.HeartbeatURL), Timeout: c.Timeout, State: string(c.State), Environment: environment(c),
 		SecretKeys: orNull(strings.Join(c.SecretKeys, ",")), Command: orNull(c.Command), MaxRetries: c.MaxRetries,
-		InactivityDays: c.InactivityDays,
+		InactivityDays: c.InactivityDays, Constraints: append([]string{}, c.Constraints...),
+		CPUReservation: float64(c.ReservedMilliCPUs) / 1000, CPULimit: float64(c.LimitMilliCPUs) / 1000,
+		MemoryReservation: c.ReservedMemory, MemoryLimit: c.LimitMemory,
 	}
 	if !c.StatusAt.IsZero() {
 		out.DateStatusUpdate = orNull(dateText(c.StatusAt))
@@ -222,7 +230,9 @@ func containerInput(c *fiber.Ctx) (service.ContainerInput, error) {
 		HeartbeatURL: in.nullableText("heartbeat_url"), Timeout: in.integer("timeout"),
 		Environment: in.raw["environment"], SecretKeys: in.nullableText("environment_secret_keys"),
 		Command: in.nullableText("command"), MaxRetries: in.integer("max_retries"),
-		InactivityDays: in.integer("inactivity_threshold"),
+		InactivityDays: in.integer("inactivity_threshold"), Constraints: in.texts("constraints"),
+		CPUReservation: number[float64](in, "cpu_reservation"), CPULimit: number[float64](in, "cpu_limit"),
+		MemoryReservation: number[int64](in, "memory_reservation"), MemoryLimit: number[int64](in, "memory_limit"),
 	}, in.err()
 }
 

@@ -137,3 +137,15 @@ func (in *input) integer(field string) (number *int) {
 	in.value(field, &number, "A valid integer is required.")
 	return number
 }
+
+// texts is nil for a missing field.
+func (in *input) texts(field string) (list []string) {
+	in.value(field, &list, "Expected a list of strings.")
+	return list
+}
+
+// number is nil for a missing field.
+func number[T int64 | float64](in *input, field string) (n *T) {
+	in.value(field, &n, "A valid number is required.")
+	return n
+}

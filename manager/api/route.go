@@ -46,6 +46,9 @@ func (a *API) with(accepted media, h handler) fiber.Handler {
 		if a.opts.Version != "" {
 			c.Set("X-Kiosc-Version", a.opts.Version)
 		}
+		if a.service.Stale() {
+			c.Set(service.StaleHeader, "true")
+		}
 		if err := h(c, actor); err != nil {
 			return a.fail(c, err)
 		}

@@ -126,8 +126,11 @@ func (n *Nodes) agentStatus(node state.Node, out *service.NodeStatus) error {
 	if seen.IsZero() && len(others) > 0 {
 		seen = time.Now()
 	}
-	if !seen.IsZero() {
+	switch {
+	case !seen.IsZero():
 		out.LastContact = &seen
+	case node.Health == state.Down: // it was last heard a grace period before
+		out.LastContact = &node.HealthAt
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,10 @@ type ContainerInput struct {
 	SecretKeys                          string // comma-separated
 	Command                             string
 	MaxRetries, InactivityDays          *int
+	Constraints                         []string
+	// CPUs, and bytes; nil for none.
+	CPUReservation, CPULimit       *float64
+	MemoryReservation, MemoryLimit *int64
 }
 
 // ContainerView is a container as an actor sees it.
@@ -40,6 +45,8 @@ type ContainerView struct {
 	ProjectTitle string
 	// NodeName is where the container is placed; empty before the first start.
 	NodeName string
+	// Notice tells people about the Docker host: it is down, or being drained; empty for nothing.
+	Notice string
 	// Rights are what the actor may do in the project; Allowed are the actions that the state allows besides.
 	Rights  map[auth.Right]bool
 	Allowed map[state.Action]bool
@@ -103,7 +110,7 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 		return v, err
 	}
 	v = ContainerView{Container: c, ProjectTitle: project.Title, NodeName: node.Name, Rights: rightsOf(a, role),
-		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker}
+		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker, Notice: notice(&c, &node)}
 	for _, action := range []state.Action{state.Start, state.Stop, state.Pause, state.Unpause, state.Restart, state.Delete} {
 		v.Allowed[action] = c.Allowed(action) && auth.Can(a.User, role, auth.RightFor(action))
 	}
@@ -111,6 +118,30 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 		v.Step, v.Percent = s.progress.Progress(c.ID)
 	}
 	return v, nil
+}
+
+// notice tells what people should know of the container's host.
+func notice(c *state.Container, node *state.Node) string {
+	switch {
+	case c.State != state.Running || c.Pending():
+		return ""
+	case node.Health == state.Down:
+		return "The Docker host " + node.Name + " is down. The app starts on another one as soon as one can take it."
+	case node.Availability == state.Draining && !node.DrainBy.After(time.Now()):
+		return "The Docker host " + node.Name + " is being taken out of use. The app moves to another one, and starts anew there."
+	case node.Availability == state.Draining:
+		return "The Docker host " + node.Name + " is being taken out of use. The app moves to another one, and starts anew there, once nobody uses it, or at " +
+			node.DrainBy.Local().Format("15:04 on 2 January") + ". Save your work before."
+	}
+	return ""
+}
+
+// milli is a number of CPUs in thousandths.
+func milli(cpus *float64) int64 {
+	if cpus == nil {
+		return 0
+	}
+	return int64(math.Round(min(max(*cpus, -1), 1e9) * 1000))
 }
 
 // CreateContainer adds a container to a project. It isn't started.
@@ -126,6 +157,13 @@ func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, 
 		Path: strings.TrimPrefix(in.Path, "/"), HeartbeatURL: in.HeartbeatURL, Timeout: or(in.Timeout, DefaultTimeout),
 		Command: strings.TrimSpace(in.Command), MaxRetries: or(in.MaxRetries, DefaultMaxRetries),
 		InactivityDays: or(in.InactivityDays, DefaultInactivityDays), CreatedAt: at, ModifiedAt: at,
+		ReservedMilliCPUs: milli(in.CPUReservation), LimitMilliCPUs: milli(in.CPULimit),
+		ReservedMemory: or(in.MemoryReservation, 0), LimitMemory: or(in.MemoryLimit, 0),
+	}
+	for _, text := range in.Constraints {
+		if text = strings.TrimSpace(text); text != "" {
+			c.Constraints = append(c.Constraints, text)
+		}
 	}
 	if text := strings.TrimSpace(string(in.Environment)); text != "" && text != "null" {
 		c.Environment = []byte(text)
@@ -140,7 +178,7 @@ func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, 
 	return propose[state.Container](ctx, s, &state.ContainerCreated{Container: c, User: a.User.Name, Via: a.via()})
 }
 
-func or(n *int, otherwise int) int {
+func or[T any](n *T, otherwise T) T {
 	if n == nil {
 		return otherwise
 	}

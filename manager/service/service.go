@@ -119,6 +119,16 @@ func propose[T any](ctx context.Context, s *Service, c state.Command) (v T, err 
 	return v, nil
 }
 
+// staleAfter is how long a manager may be without a leader before it says so. An election takes less.
+const staleAfter = 3 * time.Second
+
+// Stale tells whether this manager is in touch with no leader: what it shows may be out of date, and it can change
+// nothing.
+func (s *Service) Stale() bool { return s.node.LeaderlessFor() > staleAfter }
+
+// StaleHeader marks the answers of a manager that is in touch with no leader.
+const StaleHeader = "Kiosc-Stale"
+
 // Ready tells whether this node can serve: it has applied the cluster's first commands and knows a leader.
 func (s *Service) Ready(ctx context.Context) bool {
 	initialized := false
