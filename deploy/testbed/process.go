@@ -1,0 +1,103 @@
+package testbed
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	startTimeout = 20 * time.Second
+	stopTimeout  = 20 * time.Second
+	tailSize     = 8000
+)
+
+// process is a program that a test starts, ends in any way, and starts again. It writes to a file, so that what it wrote
+// can be read at any time and nothing waits for its pipes.
+type process struct {
+	t     testing.TB
+	name  string
+	out   string // the file
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // how it ended, once ended is closed
+}
+
+func (p *process) start(cmd *exec.Cmd) {
+	p.t.Helper()
+	require.False(p.t, p.running(), "%s is running", p.name)
+	out, err := os.OpenFile(p.out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(p.t, err)
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(p.t, cmd.Start())
+	p.cmd, p.ended = cmd, make(chan struct{})
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
+}
+
+func (p *process) running() bool {
+	if p.ended == nil {
+		return false
+	}
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// stop asks the program to end and returns once it has.
+func (p *process) stop(signal os.Signal) {
+	p.t.Helper()
+	require.True(p.t, p.running(), "%s is not running", p.name)
+	require.NoError(p.t, p.cmd.Process.Signal(signal))
+	select {
+	case <-p.ended:
+		require.NoError(p.t, p.err, "%s: %s", p.name, p.tail())
+	case <-time.After(stopTimeout):
+		p.kill()
+		require.FailNow(p.t, fmt.Sprintf("%s did not stop within %s", p.name, stopTimeout), p.tail())
+	}
+}
+
+// kill ends the program as a power failure would. It may have ended already.
+func (p *process) kill() {
+	if p.running() {
+		p.cmd.Process.Signal(syscall.SIGKILL)
+		<-p.ended
+	}
+}
+
+// waitFor waits until the program can do its work, and fails if it ends instead.
+func (p *process) waitFor(ready func() bool) {
+	p.t.Helper()
+	wait(p.t, startTimeout, func() string { return p.name + " is ready" }, func() bool {
+		if !p.running() {
+			require.FailNow(p.t, fmt.Sprintf("%s ended: %v", p.name, p.err), p.tail())
+		}
+		return ready()
+	})
+}
+
+// output is all that it has written since its first start.
+func (p *process) output() string {
+	raw, err := os.ReadFile(p.out)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+func (p *process) tail() string {
+	out := p.output()
+	return out[max(0, len(out)-tailSize):]
+}
