@@ -47,8 +47,8 @@ const (
 	// acceptBacklog lets many visitors arrive at once; more streams than that are refused until some were accepted.
 	acceptBacklog = 1024
 	// keepAliveInterval, with pingTimeout, bounds how long a dead peer goes unnoticed, and keeps NAT entries fresh.
-	keepAliveInterval = 10 * time.Second
-	pingTimeout       = 30 * time.Second
+	keepAliveInterval = 3 * time.Second
+	pingTimeout       = 10 * time.Second
 	// streamWindow is how much one stream may have under way: at 100 ms round trip it allows 10 MiB/s. It is also how
 	// much memory one stream can take.
 	streamWindow = 1 << 20

@@ -6,7 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,9 +99,27 @@ func (c *cluster) host(id string) string {
 	return ""
 }
 
+// page is a page of the web UI as the admin sees it.
+func (c *cluster) page(path string) string {
+	c.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(c, err)
+	browser := &http.Client{Jar: jar, Timeout: moment}
+	base := "http://" + c.Manager(1).Addr
+	in, err := browser.PostForm(base+"/login/", url.Values{"username": {"admin"}, "password": {testbed.Password}})
+	require.NoError(c, err)
+	in.Body.Close()
+	got, err := browser.Get(base + path)
+	require.NoError(c, err)
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	require.NoError(c, err)
+	return string(text)
+}
+
 // answers tells whether an app answers through a manager.
 func answers(m *testbed.Manager, id string) bool {
-	status, _, err := m.Try(5*time.Second, http.MethodGet, "/containers/proxy/"+id+"/", nil)
+	status, _, err := m.Try(time.Second, http.MethodGet, "/containers/proxy/"+id+"/", nil)
 	return err == nil && status == http.StatusOK
 }
 
@@ -223,14 +245,24 @@ func constraints(t *testing.T, c *cluster, _ []string) {
 	nowhere := c.Create("nowhere", map[string]any{"constraints": []string{"node.labels.zone == moon"}})
 	c.Act("start", nowhere)
 	c.Wait(moment, "it says why, node by node", func() bool {
-		out := c.CLI("node", "ls")
-		return len(out) > 0 && c.State(nowhere) == "initial"
+		page := c.page("/containers/detail/" + nowhere)
+		for _, host := range []string{"d1", "d2", "d3"} {
+			if !strings.Contains(page, host+": does not meet node.labels.zone == moon") {
+				return false
+			}
+		}
+		return true
 	})
 	c.CLI("node", "label", "d2", "zone=moon")
 	c.WaitState(moment, nowhere, "running")
-	c.wished[nowhere] = "running"
 	require.Equal(t, "d2", c.host(nowhere))
 	c.CLI("node", "label", "d2", "--remove", "zone")
+	delete(c.wished, id)
+	for _, gone := range []string{id, nowhere} {
+		status, raw := c.Request(http.MethodDelete, "/containers/api/delete/"+gone, nil)
+		require.Equal(t, http.StatusNoContent, status, string(raw))
+		require.Empty(t, c.Containers(gone))
+	}
 }
 
 func leaderKilled(t *testing.T, c *cluster, ids []string) {
