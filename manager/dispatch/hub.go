@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -21,8 +22,10 @@ import (
 const (
 	// helloTimeout bounds how long a new agent may take to introduce itself.
 	helloTimeout = 10 * time.Second
-	// firstPath is how long a visitor's connection waits for an agent by the first of several ways.
-	firstPath = 3 * time.Second
+	// firstPath is how long a visitor's connection waits for an agent by the first of several ways. A way that took longer
+	// is tried last for the time of doubt, in which a dead session is noticed.
+	firstPath = 2 * time.Second
+	doubt     = 15 * time.Second
 )
 
 // Mesh reaches agents through other managers, and tells those things. It is nil in tests of one manager.
@@ -59,6 +62,7 @@ type Hub struct {
 	routed   chan struct{}                  // closed and replaced when sessions or routes change
 	leading  *lead                          // nil while this manager doesn't lead
 	changed  chan struct{}                  // has a value when the leader should look again
+	doubted  map[string]time.Time           // node id → until when this manager's own session with it is tried last
 
 	steps  steps
 	visits visits
@@ -69,7 +73,7 @@ func New(cfg Config) *Hub {
 	cfg.Grace = max(cfg.Grace, MinGrace)
 	return &Hub{cfg: cfg, node: cfg.Node, store: cfg.Node.Store(), logger: cfg.Logger,
 		sessions: make(map[string]*session), routes: make(map[string]map[string]struct{}), routed: make(chan struct{}),
-		changed: make(chan struct{}, 1), steps: steps{of: make(map[string]step)}, visits: newVisits()}
+		changed: make(chan struct{}, 1), doubted: make(map[string]time.Time), steps: steps{of: make(map[string]step)}, visits: newVisits()}
 }
 
 // Serve runs one agent's session on an authenticated connection until either side ends it. A node that connects again
@@ -99,6 +103,7 @@ func (h *Hub) add(s *session) {
 	h.mu.Lock()
 	old := h.sessions[s.node]
 	h.sessions[s.node] = s
+	delete(h.doubted, s.node)
 	h.reroute()
 	h.mu.Unlock()
 	if old != nil {
@@ -111,6 +116,7 @@ func (h *Hub) remove(s *session) {
 	h.mu.Lock()
 	if h.sessions[s.node] == s {
 		delete(h.sessions, s.node)
+		delete(h.doubted, s.node)
 	}
 	h.reroute()
 	h.mu.Unlock()
@@ -262,10 +268,21 @@ func (h *Hub) ways(node string) (ways []string, changed <-chan struct{}) {
 	others, here := h.ConnectedTo(node)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if here {
-		ways = append(ways, "")
+	until, doubtful := h.doubted[node]
+	switch {
+	case !here:
+		return others, h.routed
+	case doubtful && time.Now().Before(until):
+		return append(others, ""), h.routed
 	}
-	return append(ways, others...), h.routed
+	return append([]string{""}, others...), h.routed
+}
+
+// doubtOf makes this manager's own session with a node the last way to it for some time.
+func (h *Hub) doubtOf(node string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.doubted[node] = time.Now().Add(doubt)
 }
 
 // Open opens a stream on this manager's own session with an agent.
@@ -309,6 +326,9 @@ func (h *Hub) Dial(ctx context.Context, node string, to wire.ProxyHeader) (net.C
 		if ctx.Err() != nil || errors.Is(err, ErrRefused) || errors.As(err, &answered) {
 			break // another way leads to the same answer
 		}
+		if way == "" && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)) {
+			h.doubtOf(node)
+		}
 	}
 	return nil, err
 }
@@ -328,7 +348,7 @@ func (h *Hub) dial(ctx context.Context, way, node string, to wire.ProxyHeader) (
 	}
 	stop := context.AfterFunc(ctx, func() { stream.SetReadDeadline(time.Unix(1, 0)) })
 	answer, err := read[*wire.ProxyAnswer](stream)
-	if !stop() && err == nil {
+	if !stop() {
 		err = ctx.Err()
 	}
 	switch {
