@@ -230,7 +230,7 @@ func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
 	}
 	next := c.State
 	line := LogEntry{Time: c.Time, Level: Warning, Process: ProcessTask}
-	if c.Interrupted && next == Exited && slices.Contains(startLike, cont.Action) {
+	if c.Interrupted && next == Exited && cont.wasRunning(c.Time) {
 		line.Text = "Docker or its host was restarted, which ended the container. It is started again."
 		if err := cont.again(tx, c.Time); err != nil {
 			return err
@@ -261,6 +261,16 @@ func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
 		}
 	}
 	return cont.save(tx)
+}
+
+// lastWords is how long before a process may have ended that Docker's own stop has ended: its end can be reported first,
+// and only then what it came from.
+const lastWords = 2 * time.Minute
+
+// wasRunning tells whether the container ran, by its users' wish, until just before at.
+func (c *Container) wasRunning(at time.Time) bool {
+	running := c.State == Running || c.State == Restarting
+	return slices.Contains(startLike, c.Action) && (running || at.Sub(c.StatusAt) < lastWords)
 }
 
 // observe takes over the fields that a report tells of the Docker container.
