@@ -87,8 +87,14 @@ func (ca *CA) Issue(csr []byte, role Role, nodeID, clusterID string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	if life < 0 {
+		return nil, fmt.Errorf("a certificate can't be valid for %s", life)
+	}
 	if life == 0 {
 		life = DefaultLife
+	}
+	if !now.Before(ca.Certificate.NotAfter) {
+		return nil, fmt.Errorf("the CA's certificate expired at %s", ca.Certificate.NotAfter.UTC().Format(time.RFC3339))
 	}
 	end := now.Add(life)
 	if end.After(ca.Certificate.NotAfter) {

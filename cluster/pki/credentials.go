@@ -30,7 +30,7 @@ func (c *Credentials) Peer() Peer { return c.identity.Load().Peer }
 func (c *Credentials) Replace(id Identity) error {
 	old := c.Identity()
 	if id.Peer != old.Peer || !id.CA.Equal(old.CA) {
-		return errors.New("the new identity is another node's")
+		return errors.New("the new identity is another node's or of another CA")
 	}
 	c.identity.Store(&id)
 	return nil

@@ -37,24 +37,30 @@ func LoadCA(dir string) (certificate, sealedKey []byte, err error) {
 	return first.Bytes, second.Bytes, nil
 }
 
-// writeFile writes a private file so that after a crash it is there whole or not at all.
-func writeFile(path string, data []byte) error {
+// writeFile writes a private file so that after a crash it is there whole or not at all. It replaces what was there.
+func writeFile(path string, data []byte) error { return putFile(path, data, os.Rename) }
+
+// createFile is writeFile for a file that nobody else has made meanwhile. The error is os.ErrExist where it is there.
+func createFile(path string, data []byte) error { return putFile(path, data, os.Link) }
+
+// putFile writes beside path and lets place bring the file there.
+func putFile(path string, data []byte, place func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // made with mode 0600
 	if err != nil {
 		return fmt.Errorf("making %s: %w", filepath.Base(path), err)
 	}
+	defer os.Remove(f.Name()) // after a renaming there is nothing left to remove
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(f.Name())
 		return fmt.Errorf("writing %s: %w", filepath.Base(path), err)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := place(f.Name(), path); err != nil {
 		return fmt.Errorf("putting %s in place: %w", filepath.Base(path), err)
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir makes a renaming in the directory last.
+// syncDir makes a change of the directory's names last.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

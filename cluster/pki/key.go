@@ -11,8 +11,8 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// LoadOrCreateKey reads the cluster key from a file, or makes one there that only the owner can read. The caller has
-// the directory for itself.
+// LoadOrCreateKey reads the cluster key from a file, or makes one there that only the owner can read. It never replaces
+// a key: of several callers at once all get the same. The file system must have hard links.
 func LoadOrCreateKey(path string) ([]byte, error) {
 	key, err := LoadKey(path)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -20,7 +20,14 @@ func LoadOrCreateKey(path string) ([]byte, error) {
 	}
 	key = make([]byte, chacha20poly1305.KeySize)
 	rand.Read(key) // never fails: the runtime ends the process where there is no randomness
-	return key, SaveKey(path, key)
+	err = createFile(path, key)
+	if errors.Is(err, os.ErrExist) {
+		return LoadKey(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // LoadKey reads the cluster key. The error is os.ErrNotExist where there is none.
@@ -35,7 +42,8 @@ func LoadKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// SaveKey writes the cluster key into a file that only the owner can read.
+// SaveKey writes the cluster key into a file that only the owner can read, whole or not at all. It replaces a key that is
+// there.
 func SaveKey(path string, key []byte) error {
 	if len(key) != chacha20poly1305.KeySize {
 		return fmt.Errorf("a cluster key has %d bytes, this one has %d", chacha20poly1305.KeySize, len(key))
@@ -58,8 +66,8 @@ const (
 	wrapMemory = 64 << 10
 	wrapPasses = 3
 	wrapLanes  = 2
-	// What a forged file may cost those who open it.
-	maxWrapMemory = 1 << 20
+	// What a forged file may cost those who open it: 256 MiB and a few seconds.
+	maxWrapMemory = 256 << 10
 	maxWrapPasses = 16
 	maxWrapLanes  = 16
 )
@@ -83,14 +91,18 @@ func WrapKey(key []byte, passphrase string) ([]byte, error) {
 	return append(head, sealed...), nil
 }
 
-// UnwrapKey is the reverse of WrapKey. The error is ErrPassphrase where the passphrase is another.
+// UnwrapKey is the reverse of WrapKey. The error is ErrPassphrase where the passphrase is another, which can't be told
+// from most kinds of damage.
 func UnwrapKey(wrapped []byte, passphrase string) ([]byte, error) {
-	if len(wrapped) < wrapHead || wrapped[0] != wrapForm {
-		return nil, errors.New("the wrapped key has an unknown form; use a newer kiosc")
+	if len(wrapped) > 0 && wrapped[0] != wrapForm {
+		return nil, fmt.Errorf("the wrapped key has the unknown form %d; use a newer kiosc", wrapped[0])
+	}
+	if len(wrapped) < wrapHead {
+		return nil, errors.New("the wrapped key is cut off")
 	}
 	memory, passes, lanes := binary.BigEndian.Uint32(wrapped[1:]), wrapped[5], wrapped[6]
 	if memory > maxWrapMemory || passes < 1 || passes > maxWrapPasses || lanes < 1 || lanes > maxWrapLanes {
-		return nil, ErrPassphrase
+		return nil, fmt.Errorf("the wrapped key is damaged: it asks for %d KiB, %d passes and %d lanes of argon2id", memory, passes, lanes)
 	}
 	key, err := Open(stretch(passphrase, wrapped[:wrapHead]), wrapped[wrapHead:], wrapContext)
 	if err != nil {
