@@ -131,6 +131,7 @@ func TestAContainerInJSON(t *testing.T) {
 		delete(got, field)
 	}
 	require.Equal(t, map[string]any{
+		"constraints": []any{}, "cpu_reservation": 0.0, "cpu_limit": 0.0, "memory_reservation": 0.0, "memory_limit": 0.0,
 		"sodar_uuid": id, "project": k.Project(), "date_last_status_update": nil, "title": "All fields", "description": "d",
 		"repository": "kiosc/demo", "tag": "1", "image_id": nil, "container_id": nil, "container_ip": nil, "container_port": 8080.0,
 		"container_path": "start", "heartbeat_url": nil, "host_port": nil, "timeout": 60.0, "state": "initial",
