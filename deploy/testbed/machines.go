@@ -19,13 +19,14 @@ import (
 const Root = "root"
 
 const (
-	// machinesNet and machinesRun are others than those of the script hosts, so that a test leaves alone what a developer
-	// has brought up by hand.
-	machinesNet = "10.214.10.0/24"
-	machinesRun = "kiosc-hosts-test"
+	// machinesNet and machinesRun are the networks and directories of as many test processes as may have machines at the
+	// same time. The script's own defaults are not among them: a test leaves alone what somebody has brought up by hand.
+	machinesNet = "10.214.%d.0/24"
+	machinesRun = "kiosc-hosts-test-%d"
+	firstSet    = 10
+	sets        = 10
 
 	hostsLimit  = 3 * time.Minute // with packages to install
-	othersLimit = 5 * time.Minute // tests of other packages have their machines meanwhile
 	dockerLimit = time.Minute
 )
 
@@ -58,7 +59,8 @@ var findHosts = sync.OnceValues(func() (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "hosts"), err
 })
 
-// Up brings up fresh machines and removes them when the test ends. Where another test has its machines up, it waits.
+// Up brings up fresh machines and removes them when the test ends. Machines of other tests don't disturb it, also not
+// those of other processes.
 func Up(t testing.TB, docker, plain int) *Machines {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -66,10 +68,8 @@ func Up(t testing.TB, docker, plain int) *Machines {
 	}
 	script, err := findHosts()
 	require.NoError(t, err)
-	run := setting("KIOSC_TESTBED_RUN", filepath.Join(os.TempDir(), machinesRun))
-	m := &Machines{TB: t, script: script, sockets: map[string]string{}, ips: map[string]string{}, off: map[string]bool{},
-		env: append(os.Environ(), "KIOSC_TESTBED_RUN="+run, "KIOSC_TESTBED_NET="+setting("KIOSC_TESTBED_NET", machinesNet))}
-	m.lock(run + ".lock")
+	m := &Machines{TB: t, script: script, sockets: map[string]string{}, ips: map[string]string{}, off: map[string]bool{}}
+	m.choose()
 	t.Cleanup(m.Down)
 	m.Down() // what a test has left that was killed
 	for _, line := range strings.Split(m.hosts("up", "--docker", fmt.Sprint(docker), "--plain", fmt.Sprint(plain)), "\n") {
@@ -83,22 +83,23 @@ func Up(t testing.TB, docker, plain int) *Machines {
 	return m
 }
 
-func setting(name, otherwise string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return otherwise
-}
-
-// lock keeps other test processes away from the same machines. The kernel ends it with this process, however that ends.
-func (m *Machines) lock(path string) {
+// choose takes a network and a directory that no other test has. The lock is the kernel's, which ends it with this
+// process, however that ends.
+func (m *Machines) choose() {
 	m.Helper()
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	require.NoError(m, err)
-	m.Cleanup(func() { file.Close() })
-	wait(m.TB, othersLimit, func() string { return "the lock " + path }, func() bool {
-		return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
-	})
+	for n := firstSet; n < firstSet+sets; n++ {
+		run := filepath.Join(os.TempDir(), fmt.Sprintf(machinesRun, n))
+		lock, err := os.OpenFile(run+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+		require.NoError(m, err)
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+			lock.Close()
+			continue
+		}
+		m.Cleanup(func() { lock.Close() })
+		m.env = append(os.Environ(), "KIOSC_TESTBED_RUN="+run, "KIOSC_TESTBED_NET="+fmt.Sprintf(machinesNet, n))
+		return
+	}
+	m.Fatalf("%d other tests have machines up", sets)
 }
 
 // hosts runs the script and returns what it prints.

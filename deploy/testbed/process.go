@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,12 +20,19 @@ const (
 // process is a program that a test starts, ends in any way, and starts again. It writes to a file, so that what it wrote
 // can be read at any time and nothing waits for its pipes.
 type process struct {
-	t     testing.TB
-	name  string
-	out   string // the file
+	t    testing.TB
+	name string
+	out  string // the file
+
+	mu  sync.Mutex
+	now *run // nil before the first start
+}
+
+// run is from one start to the end after it.
+type run struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
-	err   error // how it ended, once ended is closed
+	err   error // once ended is closed
 }
 
 func (p *process) start(cmd *exec.Cmd) {
@@ -36,33 +43,45 @@ func (p *process) start(cmd *exec.Cmd) {
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(p.t, cmd.Start())
-	p.cmd, p.ended = cmd, make(chan struct{})
+	r := &run{cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		p.err = cmd.Wait()
-		close(p.ended)
+		r.err = cmd.Wait()
+		close(r.ended)
 	}()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = r
+}
+
+// current is the run that began last, and whether it has not ended.
+func (p *process) current() (r *run, running bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now == nil {
+		return nil, false
+	}
+	select {
+	case <-p.now.ended:
+		return p.now, false
+	default:
+		return p.now, true
+	}
 }
 
 func (p *process) running() bool {
-	if p.ended == nil {
-		return false
-	}
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
+	_, running := p.current()
+	return running
 }
 
 // stop asks the program to end and returns once it has.
 func (p *process) stop(signal os.Signal) {
 	p.t.Helper()
-	require.True(p.t, p.running(), "%s is not running", p.name)
-	require.NoError(p.t, p.cmd.Process.Signal(signal))
+	r, running := p.current()
+	require.True(p.t, running, "%s is not running", p.name)
+	require.NoError(p.t, r.cmd.Process.Signal(signal))
 	select {
-	case <-p.ended:
-		require.NoError(p.t, p.err, "%s: %s", p.name, p.tail())
+	case <-r.ended:
+		require.NoError(p.t, r.err, "%s: %s", p.name, p.tail())
 	case <-time.After(stopTimeout):
 		p.kill()
 		require.FailNow(p.t, fmt.Sprintf("%s did not stop within %s", p.name, stopTimeout), p.tail())
@@ -71,9 +90,9 @@ func (p *process) stop(signal os.Signal) {
 
 // kill ends the program as a power failure would. It may have ended already.
 func (p *process) kill() {
-	if p.running() {
-		p.cmd.Process.Signal(syscall.SIGKILL)
-		<-p.ended
+	if r, running := p.current(); running {
+		r.cmd.Process.Kill()
+		<-r.ended
 	}
 }
 
@@ -81,8 +100,8 @@ func (p *process) kill() {
 func (p *process) waitFor(ready func() bool) {
 	p.t.Helper()
 	wait(p.t, startTimeout, func() string { return p.name + " is ready" }, func() bool {
-		if !p.running() {
-			require.FailNow(p.t, fmt.Sprintf("%s ended: %v", p.name, p.err), p.tail())
+		if r, running := p.current(); !running {
+			require.FailNow(p.t, fmt.Sprintf("%s ended: %v", p.name, r.err), p.tail())
 		}
 		return ready()
 	})

@@ -36,7 +36,7 @@ func (f *adminFlags) add(cmd *cobra.Command) {
 
 // call sends one command and decodes its answer.
 func (f *adminFlags) call(ctx context.Context, name string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, adminTimeout, errNoAnswer)
 	defer cancel()
 	body, err := f.send(ctx, name, in)
 	if err != nil {
@@ -49,17 +49,38 @@ func (f *adminFlags) call(ctx context.Context, name string, in, out any) error {
 	return nil
 }
 
+var (
+	errNoAnswer = fmt.Errorf("the manager has not answered within %s; whether it has done this is not known", adminTimeout)
+	errEnded    = errors.New("interrupted")
+)
+
+// printAnswer sends one command and prints its answer: as JSON just as it has come, or as text tells.
+func printAnswer[T any](cmd *cobra.Command, f *adminFlags, asJSON bool, name string, in any, text func(io.Writer, T) error) error {
+	var raw json.RawMessage
+	if err := f.call(cmd.Context(), name, in, &raw); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), raw)
+	}
+	var out T
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return fmt.Errorf("reading the manager's answer: %w", err)
+	}
+	return text(cmd.OutOrStdout(), out)
+}
+
 // stream sends one command whose answer is a long stream of bytes.
 func (f *adminFlags) stream(ctx context.Context, name string, in any) (io.ReadCloser, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	waiting := time.AfterFunc(adminTimeout, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	waiting := time.AfterFunc(adminTimeout, func() { cancel(errNoAnswer) })
 	body, err := f.send(ctx, name, in)
 	waiting.Stop()
 	if err != nil {
-		cancel()
+		cancel(nil)
 		return nil, err
 	}
-	return newIdleReader(body, backupIdle, cancel), nil
+	return newIdleReader(ctx, cancel, body, streamIdle), nil
 }
 
 // send sends one command and returns the body of the answer, or the reason of a refusal.
@@ -77,7 +98,12 @@ func (f *adminFlags) send(ctx context.Context, name string, in any) (io.ReadClos
 		request.Header.Set("Authorization", "token "+token)
 	}
 	response, err := client.Do(request)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errNoAnswer):
+		return nil, errNoAnswer
+	case err != nil && ctx.Err() != nil:
+		return nil, errEnded
+	case err != nil:
 		return nil, f.unreachable(base, err)
 	}
 	if response.StatusCode == http.StatusOK {
@@ -150,7 +176,7 @@ func newJoinToken() *cobra.Command {
 		Use:   "join-token manager|agent",
 		Short: "Print the token with which managers or agents join",
 		Long: "Prints the join token for managers or for agents alone on standard output. Whoever has it can add nodes; a manager sees\n" +
-			"everything. --rotate makes a new one, and ends the one before; nodes that have joined stay.\n\n" + reachHelp,
+			"everything. It is the same one each time. --rotate makes a new one, and ends those before; nodes that have joined stay.\n\n" + reachHelp,
 		Example:   "  kiosc join-token agent --data-dir /var/lib/kiosc\n  kiosc join-token manager --rotate",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"manager", "agent"},
@@ -165,6 +191,6 @@ func newJoinToken() *cobra.Command {
 		},
 	}
 	admin.add(cmd)
-	cmd.Flags().BoolVar(&in.Rotate, "rotate", false, "make a new token, which ends the one before")
+	cmd.Flags().BoolVar(&in.Rotate, "rotate", false, "make a new token, which ends those before")
 	return cmd
 }

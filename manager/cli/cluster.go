@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,22 +26,29 @@ func newClusterStatus() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the cluster stands",
-		Long: "Shows leader, managers and Docker hosts, as the manager that is asked sees them.\n\n" + reachHelp, Args: cobra.NoArgs,
+		Long: "Shows the leader, the managers and the Docker hosts, as the manager that is asked sees them. It answers also while there\n" +
+			"is no quorum, that is no leader that a majority of the voting managers follows; nothing can be changed then.\n" +
+			"LAG is how many entries of the Raft log a manager is behind; a few are normal. CONTAINERS are the active and all\n" +
+			"those placed on a Docker host.\n\n" + reachHelp,
+		Example: "  kiosc cluster status --data-dir /var/lib/kiosc\n  kiosc cluster status --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out service.ClusterStatus
-			if err := admin.call(cmd.Context(), "cluster-status", struct{}{}, &out); err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), out)
-			}
-			return showCluster(cmd.OutOrStdout(), out, time.Now())
+			return printAnswer(cmd, &admin, asJSON, "cluster-status", struct{}{}, func(w io.Writer, s service.ClusterStatus) error {
+				return showCluster(w, s, time.Now())
+			})
 		},
 	}
 	admin.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addJSON(cmd, &asJSON)
 	return cmd
 }
+
+func addJSON(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print the manager's answer as JSON")
+}
+
+// noQuorum warns where what is shown may be out of date.
+const noQuorum = "WARNING: no quorum. This manager is in touch with no leader. Apps go on, nothing can be changed, and what is shown may be out of date."
 
 func showCluster(w io.Writer, s service.ClusterStatus, now time.Time) error {
 	names := make(map[string]string)
@@ -51,16 +61,38 @@ func showCluster(w io.Writer, s service.ClusterStatus, now time.Time) error {
 			agents = append(agents, agentRow(n, now))
 		}
 	}
-	fmt.Fprintf(w, "Cluster %s, as %s sees it\nLeader  %s, term %d, index %d\n", s.ClusterID, orDash(names[s.Answered]), orDash(names[s.Leader]), s.Term, s.Index)
+	named := func(id string) string { return orDash(cmp.Or(names[id], short(id))) }
+	quorum := "yes"
 	if !s.Quorum {
-		fmt.Fprintln(w, "NO QUORUM: this manager is in touch with no leader. Apps go on, nothing can be changed, and what follows may be out of date.")
+		quorum = "no"
 	}
-	fmt.Fprintln(w)
-	if err := table(w, managerHead, managers); err != nil || len(agents) == 0 {
+	if err := table(w, "", [][]string{{"Cluster", s.ClusterID}, {"Seen by", named(s.Answered)}, {"Leader", named(s.Leader)},
+		{"Term", fmt.Sprint(s.Term)}, {"Quorum", quorum}, {"Index", fmt.Sprint(s.Index)}}); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
+	if !s.Quorum {
+		fmt.Fprintln(w, noQuorum)
+	}
+	fmt.Fprintln(w, "\nManagers")
+	if err := table(w, managerHead, managers); err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "\nDocker hosts")
+	if len(agents) == 0 {
+		_, err := fmt.Fprintln(w, "None has joined yet. Print the token for them with: kiosc join-token agent")
+		return err
+	}
 	return table(w, agentHead, agents)
+}
+
+// checkAddress refuses what other nodes can't dial.
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	ip, _ := netip.ParseAddr(host) // the zero Addr for a name
+	if err != nil || host == "" || port == "" || ip.IsUnspecified() {
+		return errors.New("give the host:port at which other nodes reach this manager's cluster port with --advertise, such as m1.example.org:7443")
+	}
+	return nil
 }
 
 func newClusterRecover() *cobra.Command {
@@ -80,8 +112,8 @@ func newClusterRecover() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if address == "" {
-				return errors.New("give the host:port at which other nodes reach this manager's cluster port with --advertise")
+			if err := checkAddress(address); err != nil {
+				return err
 			}
 			if !sure {
 				return errors.New("this can lose data and must be done on one manager only; give --i-know-the-others-are-lost if that is what you want")

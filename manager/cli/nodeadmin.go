@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,26 +29,17 @@ func nodeCommand(use, short, long, example, request string, flags func(*cobra.Co
 		Use: use, Short: short, Long: long + "\n\n" + reachHelp, Example: example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Node = args[0]
-			var out service.NodeStatus
-			if err := admin.call(cmd.Context(), request, in, &out); err != nil {
-				return err
-			}
-			return showNode(cmd.OutOrStdout(), out, asJSON)
+			return printAnswer(cmd, &admin, asJSON, request, in, func(w io.Writer, n service.NodeStatus) error {
+				return table(w, nodeHead, [][]string{nodeRow(n, time.Now())})
+			})
 		},
 	}
 	admin.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addJSON(cmd, &asJSON)
 	if flags != nil {
 		flags(cmd, &in)
 	}
 	return cmd
-}
-
-func showNode(w io.Writer, n service.NodeStatus, asJSON bool) error {
-	if asJSON {
-		return printJSON(w, n)
-	}
-	return table(w, nodeHead, [][]string{nodeRow(n, time.Now())})
 }
 
 func newNode() *cobra.Command {
@@ -68,24 +62,38 @@ func newNodeList() *cobra.Command {
 	var admin adminFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "ls", Short: "List the nodes", Long: "Lists all nodes with their health.\n\n" + reachHelp, Args: cobra.NoArgs,
+		Use: "ls", Short: "List the nodes",
+		Long: "Lists all nodes, the managers first. CONTAINERS are the active and all those placed on a Docker host.\n" +
+			"\"kiosc cluster status\" and \"kiosc node inspect\" tell more.\n\n" + reachHelp,
+		Example: "  kiosc node ls --data-dir /var/lib/kiosc\n  kiosc node ls --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out service.ClusterStatus
+			var out struct {
+				Quorum bool            `json:"quorum"`
+				Nodes  json.RawMessage `json:"nodes"`
+			}
 			if err := admin.call(cmd.Context(), "cluster-status", struct{}{}, &out); err != nil {
 				return err
+			}
+			if !out.Quorum {
+				fmt.Fprintln(cmd.ErrOrStderr(), noQuorum)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), out.Nodes)
 			}
+			var nodes []service.NodeStatus
+			if err := json.Unmarshal(out.Nodes, &nodes); err != nil {
+				return fmt.Errorf("reading the manager's answer: %w", err)
+			}
 			var rows [][]string
-			for _, n := range out.Nodes {
+			for _, n := range nodes {
 				rows = append(rows, nodeRow(n, time.Now()))
 			}
 			return table(cmd.OutOrStdout(), nodeHead, rows)
 		},
 	}
 	admin.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addJSON(cmd, &asJSON)
 	return cmd
 }
 
@@ -94,44 +102,42 @@ func newNodeInspect() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "inspect NODE", Short: "Show a node with the containers that are placed on it",
-		Long: "Shows a node. NODE is a name, an id, or the first characters of one.\n\n" + reachHelp, Args: cobra.ExactArgs(1),
+		Long: "Shows a node, with what keeps containers from being where they should be. NODE is a name, an id, or its first\n" +
+			"characters as \"kiosc node ls\" shows them.\n\n" + reachHelp,
+		Example: "  kiosc node inspect host-2\n  kiosc node inspect host-2 --json",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var out service.NodeStatus
-			if err := admin.call(cmd.Context(), "node-inspect", manager.NodeRequest{Node: args[0]}, &out); err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), out)
-			}
-			return showDetails(cmd.OutOrStdout(), out)
+			return printAnswer(cmd, &admin, asJSON, "node-inspect", manager.NodeRequest{Node: args[0]}, func(w io.Writer, n service.NodeStatus) error {
+				return showDetails(w, n, time.Now())
+			})
 		},
 	}
 	admin.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addJSON(cmd, &asJSON)
 	return cmd
 }
 
-func showDetails(w io.Writer, n service.NodeStatus) error {
+func showDetails(w io.Writer, n service.NodeStatus, now time.Time) error {
 	rows := [][]string{{"Name", n.Name}, {"ID", n.ID}, {"Role", n.Role}, {"Health", n.Health}, {"Version", orDash(n.Version)},
-		{"Joined", n.JoinedAt.Format(time.DateTime)}, {"Last contact", ago(n.LastContact, time.Now())}}
+		{"Joined", clock(n.JoinedAt)}, {"Last contact", ago(n.LastContact, now)}}
 	if n.Role == "manager" {
-		rows = append(rows, [][]string{{"Raft", raftRole(n)}, {"Address", n.Address}, {"Index", fmt.Sprint(n.Index)}, {"Lag", fmt.Sprint(n.Lag)}}...)
+		rows = append(rows, [][]string{{"Raft", raftRole(n)}, {"Address", orDash(n.Address)}, {"Index", fmt.Sprint(n.Index)}, {"Lag", fmt.Sprint(n.Lag)}}...)
 	} else {
 		rows = append(rows, [][]string{{"Availability", n.Availability}, {"Docker", orDash(n.DockerVersion)},
 			{"CPUs", fmt.Sprintf("%d (%.3g reserved)", n.CPUs, n.ReservedCPUs)},
 			{"Memory", fmt.Sprintf("%s (%s reserved)", gib(n.MemoryBytes), gib(n.ReservedBytes))},
 			{"Network mode", orDash(n.NetworkMode)}, {"Labels", labels(n.Labels)}, {"Managers", orDash(strings.Join(n.Managers, ", "))},
-			{"Containers", containers(n)}}...)
+			{"Containers", fmt.Sprintf("%d active of %d placed", n.Active, n.Containers)}}...)
 	}
 	if n.DrainBy != nil {
-		rows = append(rows, []string{"Drain until", n.DrainBy.Local().Format(time.DateTime)})
+		rows = append(rows, []string{"Visitors until", clock(*n.DrainBy)})
 	}
 	if err := table(w, "FIELD | VALUE", rows); err != nil || len(n.Placed) == 0 {
 		return err
 	}
 	rows = nil
 	for _, c := range n.Placed {
-		rows = append(rows, []string{c.ID, c.Project, c.Title, c.State, c.Note})
+		rows = append(rows, []string{c.ID, c.Project, c.Title, c.State, orDash(c.Note)})
 	}
 	fmt.Fprintln(w)
 	return table(w, "CONTAINER | PROJECT | TITLE | STATE | NOTE", rows)
@@ -145,7 +151,8 @@ func newNodeDrain() *cobra.Command {
 		Use: "drain NODE", Short: "Take a Docker host out of use",
 		Long: "Places nothing new on a Docker host, and moves what runs there to others. A container moves as soon as nobody visits\n" +
 			"its app, and at the deadline in any case. One that no other host can take goes on where it is; the command says why.\n" +
-			"The command waits until nothing runs there any more; Ctrl-C ends only the waiting. Ends with: kiosc node activate\n\n" + reachHelp,
+			"The command waits until nothing runs there any more, and tells what still does; Ctrl-C ends only the waiting. The host\n" +
+			"stays out of use until \"kiosc node activate\".\n\n" + reachHelp,
 		Example: "  kiosc node drain host-2\n  kiosc node drain host-2 --deadline 1h --detach\n  kiosc node drain host-2 --now",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -155,18 +162,19 @@ func newNodeDrain() *cobra.Command {
 				return err
 			}
 			if !detach {
-				if err := awaitDrain(cmd.Context(), &admin, in.Node, cmd.ErrOrStderr()); err != nil {
+				// By its id, as names can be given anew.
+				if err := awaitDrain(cmd.Context(), &admin, out.ID, cmd.ErrOrStderr()); err != nil {
 					return err
 				}
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), out.Name)
+			fmt.Fprintln(cmd.OutOrStdout(), plain(out.Name))
 			return nil
 		},
 	}
 	admin.add(cmd)
-	cmd.Flags().DurationVar(&in.Deadline, "deadline", 10*time.Minute, "how long visitors may stay")
-	cmd.Flags().BoolVar(&in.Now, "now", false, "don't wait for visitors")
-	cmd.Flags().BoolVar(&detach, "detach", false, "return at once")
+	cmd.Flags().DurationVar(&in.Deadline, "deadline", 10*time.Minute, "how long visitors may stay, at most 168h")
+	cmd.Flags().BoolVar(&in.Now, "now", false, "don't wait for visitors, whatever --deadline says")
+	cmd.Flags().BoolVar(&detach, "detach", false, "return as soon as the drain has begun")
 	return cmd
 }
 
@@ -175,31 +183,59 @@ func awaitDrain(ctx context.Context, admin *adminFlags, node string, progress io
 	said := ""
 	for {
 		var n service.NodeStatus
-		if err := admin.call(ctx, "node-inspect", manager.NodeRequest{Node: node}, &n); err != nil {
-			return err
-		}
-		if n.Availability != "drain" {
-			return errors.New("the drain was ended by somebody else")
-		}
-		if n.Active == 0 {
+		err := admin.call(ctx, "node-inspect", manager.NodeRequest{Node: node}, &n)
+		switch {
+		case ctx.Err() != nil:
+			return errNotWaiting
+		case err != nil:
+			return fmt.Errorf("the drain has begun but can't be followed: %w", err)
+		case n.Availability != "drain":
+			return errors.New("somebody else has ended the drain")
+		case n.Active == 0:
 			return nil
 		}
-		text := fmt.Sprintf("%d containers still run on %s", n.Active, n.Name)
-		for _, c := range n.Placed {
-			if c.Note != "" {
-				text += fmt.Sprintf("\n  %s (%s): %s", c.Title, c.Project, c.Note)
-			}
-		}
-		if text != said {
-			fmt.Fprintln(progress, text)
+		if text := stillRuns(n, time.Now()); text != said {
+			fmt.Fprint(progress, text)
 			said = text
 		}
 		select {
 		case <-time.After(drainLook):
 		case <-ctx.Done():
-			return errors.New("no longer waiting; the drain goes on")
+			return errNotWaiting
 		}
 	}
+}
+
+var errNotWaiting = errors.New("no longer waiting; the drain goes on")
+
+// idle are the states in which a container doesn't hold up a drain.
+var idle = []string{"initial", "created", "exited", "failed", "dead", "deleted", "stopping", "deleting"}
+
+// stillRuns tells what is active on a node that drains, and why.
+func stillRuns(n service.NodeStatus, now time.Time) string {
+	var text strings.Builder
+	count := fmt.Sprintf("%d containers still run", n.Active)
+	if n.Active == 1 {
+		count = "1 container still runs"
+	}
+	fmt.Fprintf(&text, "%s on %s", count, plain(n.Name))
+	waits := ""
+	if n.DrainBy != nil && n.DrainBy.After(now) {
+		waits = "moves once nobody visits it"
+		fmt.Fprintf(&text, "; visitors may stay until %s", clock(*n.DrainBy))
+	}
+	text.WriteString(":\n")
+	for _, c := range n.Placed {
+		if slices.Contains(idle, c.State) {
+			continue
+		}
+		fmt.Fprintf(&text, "  %s (%s), %s", plain(c.Title), plain(c.Project), plain(c.State))
+		if why := cmp.Or(c.Note, waits); why != "" {
+			fmt.Fprintf(&text, ": %s", plain(why))
+		}
+		text.WriteByte('\n')
+	}
+	return text.String()
 }
 
 func newNodeLabel() *cobra.Command {
@@ -208,14 +244,14 @@ func newNodeLabel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "label NODE [KEY=VALUE …]", Short: "Set and remove labels of a node",
 		Long: "Sets labels that containers' constraints can ask for, such as node.labels.gpu == true. They go before the labels that\n" +
-			"the agent was started with.\n\n" + reachHelp,
+			"the agent was started with. Prints all labels that the node has then.\n\n" + reachHelp,
 		Example: "  kiosc node label host-2 gpu=true rack=7\n  kiosc node label host-2 --remove gpu",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Node, in.Set = args[0], make(map[string]string)
 			for _, pair := range args[1:] {
 				k, v, ok := strings.Cut(pair, "=")
-				if !ok {
+				if !ok || k == "" {
 					return fmt.Errorf("%q is no label; write KEY=VALUE", pair)
 				}
 				in.Set[k] = v
@@ -227,7 +263,7 @@ func newNodeLabel() *cobra.Command {
 			if err := admin.call(cmd.Context(), "node-label", in, &out); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), labels(out.Labels))
+			fmt.Fprintln(cmd.OutOrStdout(), plain(labels(out.Labels)))
 			return nil
 		},
 	}
@@ -239,7 +275,7 @@ func newNodeLabel() *cobra.Command {
 func newManagerSet() *cobra.Command {
 	cmd := &cobra.Command{Use: "manager-set", Short: "Which managers vote"}
 	const about = "A change is confirmed when a majority of the voting managers has stored it. With three of them one may fail, with\n" +
-		"five two. A manager without a vote has everything and serves everything, but doesn't count. A manager that has joined\n" +
+		"five two; have an odd number of them. A manager without a vote has everything and serves everything, but doesn't count. A manager that has joined\n" +
 		"votes by itself once it has caught up."
 	cmd.AddCommand(
 		nodeCommand("promote NODE", "Give a manager a vote", about, "  kiosc manager-set promote m4", "manager-promote", nil),

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"kiosc/manager/service"
 )
@@ -16,21 +18,43 @@ import (
 // shortID is how much of an id a table shows; it is enough to name a node by.
 const shortID = 8
 
-// table writes rows in columns.
+// table writes rows in columns; an empty head is left out.
 func table(w io.Writer, head string, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ReplaceAll(head, " | ", "\t"))
+	if head != "" {
+		fmt.Fprintln(t, strings.ReplaceAll(head, " | ", "\t"))
+	}
 	for _, row := range rows {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(t, "\t")
+			}
+			fmt.Fprint(t, plain(cell))
+		}
+		fmt.Fprintln(t)
 	}
 	return t.Flush()
 }
 
-// printJSON writes v as indented JSON.
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+// plain keeps what users have named from steering the terminal of an operator, and from breaking a table.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+// printJSON writes JSON as it has come, indented.
+func printJSON(w io.Writer, raw json.RawMessage) error {
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		return fmt.Errorf("reading the manager's answer: %w", err)
+	}
+	out.WriteByte('\n')
+	_, err := out.WriteTo(w)
+	return err
 }
 
 const (
@@ -40,12 +64,20 @@ const (
 )
 
 func managerRow(n service.NodeStatus, now time.Time) []string {
-	return []string{n.Name, short(n.ID), raftRole(n), n.Health, ago(n.LastContact, now), fmt.Sprint(n.Index), fmt.Sprint(n.Lag), n.Address, n.Version}
+	index, lag := "-", "-"
+	if n.LastContact != nil { // a manager that was never heard of is not known to be behind
+		index, lag = fmt.Sprint(n.Index), fmt.Sprint(n.Lag)
+	}
+	return []string{n.Name, short(n.ID), raftRole(n), n.Health, ago(n.LastContact, now), index, lag, orDash(n.Address), orDash(n.Version)}
 }
 
 func agentRow(n service.NodeStatus, now time.Time) []string {
-	return []string{n.Name, short(n.ID), n.Health, n.Availability, ago(n.LastContact, now), orDash(n.DockerVersion), fmt.Sprint(n.CPUs),
-		gib(n.MemoryBytes), containers(n), labels(n.Labels), orDash(n.Version)}
+	cpus, memory := "-", "-"
+	if n.CPUs > 0 {
+		cpus, memory = fmt.Sprint(n.CPUs), gib(n.MemoryBytes)
+	}
+	return []string{n.Name, short(n.ID), n.Health, orDash(n.Availability), ago(n.LastContact, now), orDash(n.DockerVersion), cpus,
+		memory, containers(n), labels(n.Labels), orDash(n.Version)}
 }
 
 func nodeRow(n service.NodeStatus, now time.Time) []string {
@@ -84,16 +116,25 @@ func orDash(text string) string {
 	return text
 }
 
+// ago is how long ago something was, in its largest unit.
 func ago(at *time.Time, now time.Time) string {
 	if at == nil {
-		return "-"
+		return "never"
 	}
 	d := max(0, now.Sub(*at))
-	if d < time.Minute {
-		return fmt.Sprintf("%ds ago", int(d.Seconds()))
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds ago", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm ago", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", d/time.Hour)
 	}
-	return d.Round(time.Minute).String() + " ago"
+	return fmt.Sprintf("%dd ago", d/(24*time.Hour))
 }
+
+// clock is a moment on this machine's clock.
+func clock(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 MST") }
 
 func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 

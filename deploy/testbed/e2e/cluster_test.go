@@ -458,4 +458,3 @@ func echo(t *testing.T, conn *websocket.Conn, text string) {
 	require.NoError(t, err, text)
 	require.Contains(t, string(got), text)
 }
-
