@@ -50,8 +50,7 @@ func (c *ClusterRestored) apply(tx *Tx) (any, error) {
 		return nil, err
 	}
 	for _, m := range managers {
-		err := errors.Join(tx.put(bucketRevoked, []byte(m.ID), c.At), tx.delete(bucketNodes, []byte(m.ID)))
-		if err != nil {
+		if err := m.revoke(tx, c.At); err != nil {
 			return nil, err
 		}
 	}

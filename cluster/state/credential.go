@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/base64"
+	"errors"
 	"time"
 )
 
@@ -22,20 +23,14 @@ type SessionOpened struct {
 const maxSessions = 50
 
 func (c *SessionOpened) apply(tx *Tx) (any, error) {
-	var mine []Session
-	err := each(tx, bucketSessions, nil, func(_ []byte, s Session) bool {
-		if s.User == c.Session.User {
-			mine = append(mine, s)
-		}
-		return true
-	})
+	mine, err := openedBy[Session](tx, bucketSessionsOf, bucketSessions, c.Session.User)
 	if err != nil {
 		return nil, err
 	}
 	oldest := -1
 	for i, s := range mine {
 		if !s.ExpiresAt.After(c.Session.CreatedAt) {
-			if err := tx.delete(bucketSessions, s.Hash); err != nil {
+			if err := s.forget(tx); err != nil {
 				return nil, err
 			}
 			continue
@@ -45,11 +40,16 @@ func (c *SessionOpened) apply(tx *Tx) (any, error) {
 		}
 	}
 	if len(mine) >= maxSessions && oldest >= 0 {
-		if err := tx.delete(bucketSessions, mine[oldest].Hash); err != nil {
+		if err := mine[oldest].forget(tx); err != nil {
 			return nil, err
 		}
 	}
-	return nil, tx.put(bucketSessions, c.Session.Hash, c.Session)
+	return nil, errors.Join(tx.put(bucketSessions, c.Session.Hash, c.Session),
+		tx.putRaw(bucketSessionsOf, owned(c.Session.User, c.Session.Hash), nil))
+}
+
+func (s *Session) forget(tx *Tx) error {
+	return errors.Join(tx.delete(bucketSessions, s.Hash), tx.delete(bucketSessionsOf, owned(s.User, s.Hash)))
 }
 
 // SessionClosed forgets a session. An unknown one is no error.
@@ -57,7 +57,13 @@ type SessionClosed struct {
 	Hash []byte
 }
 
-func (c *SessionClosed) apply(tx *Tx) (any, error) { return nil, tx.delete(bucketSessions, c.Hash) }
+func (c *SessionClosed) apply(tx *Tx) (any, error) {
+	s, ok, err := tx.Session(c.Hash)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return nil, s.forget(tx)
+}
 
 // Session returns the session with this hash. The caller checks ExpiresAt.
 func (tx *Tx) Session(hash []byte) (s Session, ok bool, err error) {
@@ -99,7 +105,8 @@ func (c *TokenCreated) apply(tx *Tx) (any, error) {
 	if len(mine) >= maxTokensPerUser {
 		return nil, Errorf(TooMany, "You have 200 API tokens. Delete one that is no longer used first.")
 	}
-	return nil, tx.put(bucketTokens, c.Token.Hash, c.Token)
+	return nil, errors.Join(tx.put(bucketTokens, c.Token.Hash, c.Token),
+		tx.putRaw(bucketTokensOf, owned(c.Token.User, c.Token.Hash), nil))
 }
 
 // TokenDeleted deletes a token of a user.
@@ -114,7 +121,7 @@ func (c *TokenDeleted) apply(tx *Tx) (any, error) {
 	}
 	for _, t := range mine {
 		if t.ID == c.ID {
-			return nil, tx.delete(bucketTokens, t.Hash)
+			return nil, errors.Join(tx.delete(bucketTokens, t.Hash), tx.delete(bucketTokensOf, owned(t.User, t.Hash)))
 		}
 	}
 	return nil, Errorf(NotFound, "There is no such API token.")
@@ -126,14 +133,27 @@ func (tx *Tx) Token(hash []byte) (t Token, ok bool, err error) {
 }
 
 // TokensOf returns a user's tokens, in an order that stays the same.
-func (tx *Tx) TokensOf(user string) (tokens []Token, err error) {
-	err = each(tx, bucketTokens, nil, func(_ []byte, t Token) bool {
-		if t.User == user {
-			tokens = append(tokens, t)
+func (tx *Tx) TokensOf(user string) ([]Token, error) {
+	return openedBy[Token](tx, bucketTokensOf, bucketTokens, user)
+}
+
+// owned is the key of something with this hash in the index of what a user has.
+func owned(user string, hash []byte) []byte { return append(key(user, ""), hash...) }
+
+// openedBy returns what the index has of a user, in an order that stays the same.
+func openedBy[T any](tx *Tx, index, bucket []byte, user string) (list []T, err error) {
+	c := tx.btx.Bucket(index).Cursor()
+	prefix := owned(user, nil)
+	for k, _ := c.Seek(prefix); k != nil && hasPrefix(k, prefix); k, _ = c.Next() {
+		v, ok, err := get[T](tx, bucket, k[len(prefix):])
+		if err != nil {
+			return nil, err
 		}
-		return true
-	})
-	return tokens, err
+		if ok {
+			list = append(list, v)
+		}
+	}
+	return list, nil
 }
 
 // HashText is a hash in the form in which programs show it.

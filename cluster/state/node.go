@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -106,8 +107,8 @@ func (c *NodeRegistered) apply(tx *Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if other, ok, err := tx.nodeNamed(node.Role, node.Name); err != nil || ok && other.ID != node.ID {
-		return nil, orConflict(err, "There is a node of the name "+node.Name+" already. Choose another name, or remove the old one with: kiosc node rm "+node.Name)
+	if other := tx.btx.Bucket(bucketNodeNames).Get(node.nameKey()); other != nil && string(other) != node.ID {
+		return nil, Errorf(Conflict, "There is a node of the name "+node.Name+" already. Choose another name, or remove the old one with: kiosc node rm "+node.Name)
 	}
 	node.Health, node.Availability = Ready, Active
 	node.HealthAt = node.JoinedAt
@@ -115,8 +116,23 @@ func (c *NodeRegistered) apply(tx *Tx) (any, error) {
 		node.JoinedAt, node.SetLabels, node.NoVote = old.JoinedAt, old.SetLabels, old.NoVote
 		node.Health, node.HealthAt = old.Health, old.HealthAt
 		node.Availability, node.DrainBy = old.Availability, old.DrainBy
+		if err := tx.delete(bucketNodeNames, old.nameKey()); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.putRaw(bucketNodeNames, node.nameKey(), []byte(node.ID)); err != nil {
+		return nil, err
 	}
 	return node, node.save(tx)
+}
+
+// nameKey is where the index of names has the node.
+func (n *Node) nameKey() []byte {
+	role := n.Role
+	if role == "" { // registered by a kiosc that knew agents only
+		role = AgentNode
+	}
+	return key(string(role), n.Name)
 }
 
 func (n *Node) validate() error {
@@ -262,12 +278,14 @@ func (c *NodeRemoved) apply(tx *Tx) (any, error) {
 			return nil, err
 		}
 	}
-	if err := tx.put(bucketRevoked, []byte(n.ID), c.At); err != nil {
-		return nil, err
-	}
+	return n, n.revoke(tx, c.At)
+}
+
+// revoke takes the node out of the state, and its certificate's worth.
+func (n *Node) revoke(tx *Tx, at time.Time) error {
 	tx.touch(TopicNodes)
 	tx.touch(TopicPending)
-	return n, tx.delete(bucketNodes, []byte(n.ID))
+	return errors.Join(tx.put(bucketRevoked, []byte(n.ID), at), tx.delete(bucketNodeNames, n.nameKey()), tx.delete(bucketNodes, []byte(n.ID)))
 }
 
 // release makes the node's containers that don't run placeable anywhere. Those that run stay its own until the leader
@@ -332,14 +350,4 @@ func (tx *Tx) Managers() ([]Node, error) { return tx.nodesOf(ManagerNode) }
 func (tx *Tx) nodesOf(role NodeRole) ([]Node, error) {
 	nodes, err := tx.Nodes()
 	return slices.DeleteFunc(nodes, func(n Node) bool { return n.Role != role }), err
-}
-
-func (tx *Tx) nodeNamed(role NodeRole, name string) (Node, bool, error) {
-	nodes, err := tx.nodesOf(role)
-	for _, n := range nodes {
-		if n.Name == name {
-			return n, true, err
-		}
-	}
-	return Node{}, false, err
 }

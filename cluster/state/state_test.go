@@ -395,7 +395,7 @@ func TestUnknownCommandsStopTheNode(t *testing.T) {
 	require.ErrorIs(t, err, state.ErrUnknownCommand)
 }
 
-func TestOpenRefusesALockedFileAndANewerFormat(t *testing.T) {
+func TestOpenRefusesALockedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	store, err := state.Open(path)
 	require.NoError(t, err)

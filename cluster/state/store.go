@@ -26,12 +26,15 @@ var (
 	bucketUserNames  = []byte("user_names")  // user name → user id
 	bucketSessions   = []byte("sessions")    // hash → Session
 	bucketTokens     = []byte("tokens")      // hash → Token
+	bucketSessionsOf = []byte("sessions_of") // user id, hash → nothing
+	bucketTokensOf   = []byte("tokens_of")   // user id, hash → nothing
 	bucketProjects   = []byte("projects")    // project id → Project
 	bucketRoles      = []byte("roles")       // project id, user id → Role
 	bucketContainers = []byte("containers")  // container id → Container
 	bucketTitles     = []byte("titles")      // project id, title → container id
 	bucketPending    = []byte("pending")     // container id of each container whose action isn't done → nothing
 	bucketNodes      = []byte("nodes")       // node id → Node
+	bucketNodeNames  = []byte("node_names")  // role, node name → node id
 	bucketRevoked    = []byte("revoked")     // id of each removed node → when
 	bucketPlaced     = []byte("placed")      // node id, container id → nothing
 	bucketUsage      = []byte("usage")       // node id → Usage
@@ -39,9 +42,9 @@ var (
 	bucketLogMeta    = []byte("log_meta")    // container id → LogMeta
 	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
 
-	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketProjects,
-		bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes, bucketRevoked, bucketPlaced,
-		bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens}
+	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketSessionsOf,
+		bucketTokensOf, bucketProjects, bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes,
+		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")
@@ -114,17 +117,22 @@ func openDB(path string) (*bolt.DB, error) {
 
 // migrations bring a state from the format that is their key to the next.
 var migrations = map[uint64]func(tx *Tx) error{
-	1: func(tx *Tx) error { // the indices of placement are new
-		var all []Container
-		err := each(tx, bucketContainers, nil, func(_ []byte, c Container) bool {
-			all = append(all, c)
-			return true
-		})
-		for i := range all {
-			err = errors.Join(err, index(tx, nil, &all[i]))
-		}
-		return err
+	// The indices of placement, of names of nodes, and of what users have opened are new.
+	1: func(tx *Tx) error {
+		return errors.Join(
+			reindex(tx, bucketContainers, func(c Container) error { return index(tx, nil, &c) }),
+			reindex(tx, bucketNodes, func(n Node) error { return tx.putRaw(bucketNodeNames, n.nameKey(), []byte(n.ID)) }),
+			reindex(tx, bucketSessions, func(s Session) error { return tx.putRaw(bucketSessionsOf, owned(s.User, s.Hash), nil) }),
+			reindex(tx, bucketTokens, func(t Token) error { return tx.putRaw(bucketTokensOf, owned(t.User, t.Hash), nil) }))
 	},
+}
+
+// reindex calls f for every value of a bucket that f doesn't write to.
+func reindex[T any](tx *Tx, bucket []byte, f func(v T) error) (err error) {
+	return errors.Join(each(tx, bucket, nil, func(_ []byte, v T) bool {
+		err = f(v)
+		return err == nil
+	}), err)
 }
 
 // migrate brings the file to this kiosc's format.
