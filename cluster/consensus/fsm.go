@@ -3,6 +3,7 @@ package consensus
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -14,6 +15,7 @@ import (
 type fsm struct {
 	store   *state.Store
 	waiting *waiting
+	commits *commits
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -45,7 +47,11 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	for i, log := range logs {
 		f.waiting.applied(origins[i], results[i], origins[i].term == log.Term)
 	}
-	f.waiting.reached(logs[len(logs)-1].Term)
+	last := logs[len(logs)-1]
+	f.waiting.reached(last.Term)
+	if slices.ContainsFunc(origins, f.waiting.foreign) {
+		f.commits.awaited(last.Index, last.Term)
+	}
 	return make([]any, len(logs)) // callers learn the results from waiting
 }
 

@@ -18,15 +18,22 @@ const (
 	heartbeat   = 500 * time.Millisecond
 	leaderLease = 250 * time.Millisecond
 
-	// commitTimeout is how soon followers hear of a commit when nothing else is sent to them. It is the least that a write
-	// through a follower takes, and costs a small message per follower.
-	commitTimeout = 10 * time.Millisecond
+	// commitTimeout is how soon followers hear of a commit when nothing else is sent to them and commits had nobody to
+	// tell it for. Each of them gets a small message so often.
+	commitTimeout = 50 * time.Millisecond
 
 	// A snapshot is taken after so many log entries, and so many are kept before it for followers that lag a little.
 	// An entry may hold a batch of log lines, so the numbers are below Raft's defaults.
 	snapshotThreshold = 4096
 	trailingLogs      = 2048
 	keptSnapshots     = 2
+
+	// maxAppendEntries go to a follower in one message, and to the disk in one write.
+	maxAppendEntries = 512
+
+	// cachedEntries of the log stay in memory, so that they are not read back to be sent and applied. An entry has 256 KiB
+	// at most.
+	cachedEntries = 256
 
 	// barrierTimeout bounds how long a new leader waits to have applied what its predecessor committed.
 	barrierTimeout = 30 * time.Second
@@ -58,6 +65,7 @@ type Node struct {
 	forward   Forwarder
 	proposals chan struct{}
 	waiting   *waiting
+	commits   *commits
 	leaders   leaders
 
 	shutdown sync.Once
@@ -81,7 +89,7 @@ func Open(cfg Config) (*Node, error) {
 		Stream: cfg.Layer, MaxPool: 3, Timeout: 10 * time.Second, Logger: logger,
 	})
 	n := &Node{id: cfg.NodeID, log: log, transport: transport, store: cfg.Store, logger: cfg.Logger, forward: cfg.Forward,
-		proposals: make(chan struct{}, maxProposals), waiting: newWaiting()}
+		proposals: make(chan struct{}, maxProposals), waiting: newWaiting(), commits: newCommits()}
 	if err := n.start(cfg, raftConfig(cfg.NodeID, logger), snapshots); err != nil {
 		return nil, errors.Join(err, transport.Close(), log.Close())
 	}
@@ -102,11 +110,16 @@ func (n *Node) start(cfg Config, rc *raft.Config, snapshots raft.SnapshotStore) 
 			return fmt.Errorf("making a cluster of one: %w", err)
 		}
 	}
-	n.raft, err = raft.NewRaft(rc, &fsm{store: cfg.Store, waiting: n.waiting}, n.log, n.log, snapshots, n.transport)
+	cached, err := raft.NewLogCache(cachedEntries, n.log)
+	if err != nil {
+		return fmt.Errorf("caching the Raft log: %w", err)
+	}
+	n.raft, err = raft.NewRaft(rc, &fsm{store: cfg.Store, waiting: n.waiting, commits: n.commits}, cached, n.log, snapshots, n.transport)
 	if err != nil {
 		return fmt.Errorf("starting Raft: %w", err)
 	}
 	n.leaders.observe(n.raft)
+	go n.commits.run(n.raft, n.transport, n.id)
 	return nil
 }
 
@@ -116,7 +129,7 @@ func raftConfig(id string, logger *hclogLogger) *raft.Config {
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = heartbeat, heartbeat, leaderLease
 	rc.CommitTimeout = commitTimeout
 	rc.SnapshotThreshold, rc.TrailingLogs = snapshotThreshold, trailingLogs
-	rc.MaxAppendEntries = 512
+	rc.MaxAppendEntries = maxAppendEntries
 	// Commands of other managers come one after the other from one stream; here they gather for the next write.
 	rc.BatchApplyCh = true
 	rc.Logger = logger
@@ -138,7 +151,10 @@ func (n *Node) Snapshot() error {
 func (n *Node) Close() (err error) {
 	n.shutdown.Do(func() {
 		n.leaders.stop(n.raft)
-		err = errors.Join(n.raft.Shutdown().Error(), n.transport.Close(), n.log.Close())
+		n.commits.stop()
+		err = errors.Join(n.raft.Shutdown().Error(), n.transport.Close())
+		<-n.commits.done
+		err = errors.Join(err, n.log.Close())
 	})
 	return err
 }

@@ -113,6 +113,9 @@ func (w *waiting) applied(o origin, result state.Result, counted bool) {
 	}
 }
 
+// foreign tells whether another process waits for the command.
+func (w *waiting) foreign(o origin) bool { return o.process != w.process && o.process != 0 }
+
 // reached says that an entry of the term was applied, after all of earlier terms.
 func (w *waiting) reached(term uint64) {
 	w.mu.Lock()

@@ -116,12 +116,12 @@ func (c *NodeRegistered) apply(tx *Tx) (any, error) {
 		node.JoinedAt, node.SetLabels, node.NoVote = old.JoinedAt, old.SetLabels, old.NoVote
 		node.Health, node.HealthAt = old.Health, old.HealthAt
 		node.Availability, node.DrainBy = old.Availability, old.DrainBy
-		if err := tx.delete(bucketNodeNames, old.nameKey()); err != nil {
+	}
+	if !known || old.Name != node.Name {
+		err := errors.Join(tx.delete(bucketNodeNames, old.nameKey()), tx.putRaw(bucketNodeNames, node.nameKey(), []byte(node.ID)))
+		if err != nil {
 			return nil, err
 		}
-	}
-	if err := tx.putRaw(bucketNodeNames, node.nameKey(), []byte(node.ID)); err != nil {
-		return nil, err
 	}
 	return node, node.save(tx)
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -104,6 +105,14 @@ func serve() error {
 	go listener.Serve(ctx)
 	go mesh.Run(ctx)
 	go node.Lead(ctx, func(ctx context.Context) { <-ctx.Done() })
+	if dir := os.Getenv("KIOSC_BENCH_PROFILE"); dir != "" {
+		f, err := os.Create(filepath.Join(dir, s.Name+".prof"))
+		if err != nil {
+			return err
+		}
+		pprof.StartCPUProfile(f)
+		defer pprof.StopCPUProfile()
+	}
 	return obey(node, s)
 }
 
@@ -274,7 +283,7 @@ func withCluster(kind string, f func(*cluster) error) error {
 	defer func() {
 		for _, p := range c.all {
 			if p.cmd != nil {
-				p.cmd.Process.Kill()
+				p.in.Close()
 				p.cmd.Wait()
 			}
 		}
