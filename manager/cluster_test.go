@@ -50,7 +50,7 @@ func config(t testing.TB, name string) manager.Config {
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return manager.Config{DataDir: dir, Name: name, Listen: "127.0.0.1:0", ClusterListen: freeAddr(t), AdminPassword: password,
-		Version: "test", NodeGrace: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+		Version: "test", NodeGrace: 5 * time.Second, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func start(t testing.TB, cfg manager.Config) *node {

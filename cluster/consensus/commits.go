@@ -2,9 +2,13 @@ package consensus
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
+
+// commitDelay is how much later followers hear of a commit that none of them waits for.
+const commitDelay = 5 * time.Millisecond
 
 // commits tells the followers of a leader at once how far the log is committed. Raft mentions it in its next message to
 // a follower, which without further writes is a commitTimeout away: a caller on a follower would wait that long for its
@@ -12,38 +16,44 @@ import (
 //
 // The message is the one that Raft would send, a request without entries whose previous entry is the committed one: a
 // follower that lacks the entry refuses it, and one that has seen a later term, too. A lost message costs time only.
+// Commits that no other node waits for are told a little later, many at once.
 type commits struct {
 	raft      *raft.Raft
 	transport raft.Transport
 	id        string
 
-	news    chan struct{}
+	news    chan struct{} // somebody waits
+	later   chan struct{}
 	stopped chan struct{}
 	done    chan struct{}
 
 	mu          sync.Mutex
-	index, term uint64 // the newest commit that somebody elsewhere waits for
+	index, term uint64 // of the newest commit
 	told        map[raft.ServerID]uint64
 	busy        map[raft.ServerID]bool
 	sending     sync.WaitGroup
 }
 
 func newCommits() *commits {
-	return &commits{news: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{}),
+	return &commits{news: make(chan struct{}, 1), later: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{}),
 		told: make(map[raft.ServerID]uint64), busy: make(map[raft.ServerID]bool)}
 }
 
-// awaited says that another node waits for an entry that was committed here.
-func (c *commits) awaited(index, term uint64) {
+// reached says that an entry was committed and applied here, and whether another node waits for it or one before it.
+func (c *commits) reached(index, term uint64, awaited bool) {
 	c.mu.Lock()
 	c.index, c.term = index, term
 	c.mu.Unlock()
-	c.wake()
+	signal(c.later)
+	if awaited {
+		signal(c.news)
+	}
 }
 
-func (c *commits) wake() {
+// signal leaves a value in a channel that has room for one.
+func signal(c chan struct{}) {
 	select {
-	case c.news <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -53,9 +63,17 @@ func (c *commits) run(r *raft.Raft, transport raft.Transport, id string) {
 	c.raft, c.transport, c.id = r, transport, id
 	defer close(c.done)
 	defer c.sending.Wait()
+	var due <-chan time.Time
 	for {
 		select {
 		case <-c.news:
+			c.tell()
+		case <-c.later:
+			if due == nil {
+				due = time.After(commitDelay)
+			}
+		case <-due:
+			due = nil
 			c.tell()
 		case <-c.stopped:
 			return
@@ -102,6 +120,6 @@ func (c *commits) send(server raft.Server, index, term uint64) {
 	behind := c.told[server.ID] < c.index
 	c.mu.Unlock()
 	if behind {
-		c.wake()
+		signal(c.news)
 	}
 }

@@ -49,9 +49,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	}
 	last := logs[len(logs)-1]
 	f.waiting.reached(last.Term)
-	if slices.ContainsFunc(origins, f.waiting.foreign) {
-		f.commits.awaited(last.Index, last.Term)
-	}
+	f.commits.reached(last.Index, last.Term, slices.ContainsFunc(origins, f.waiting.foreign))
 	return make([]any, len(logs)) // callers learn the results from waiting
 }
 

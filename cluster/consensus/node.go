@@ -18,8 +18,8 @@ const (
 	heartbeat   = 500 * time.Millisecond
 	leaderLease = 250 * time.Millisecond
 
-	// commitTimeout is how soon followers hear of a commit when nothing else is sent to them and commits had nobody to
-	// tell it for. Each of them gets a small message so often.
+	// commitTimeout is how soon followers hear of a commit from Raft itself when nothing else is sent to them, and what
+	// counts where the message of commits was lost. Each of them gets a small message so often.
 	commitTimeout = 50 * time.Millisecond
 
 	// A snapshot is taken after so many log entries, and so many are kept before it for followers that lag a little.

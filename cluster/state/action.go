@@ -111,8 +111,7 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	if !cont.Pending() && tx.pendingCount() >= MaxPending {
 		return nil, Errorf(TooMany, "Too many actions are waiting for a Docker host. Try again in a minute.")
 	}
-	cont.Generation++
-	cont.Action, cont.ActionUser, cont.ActionAt = c.Action, c.User, c.Time
+	cont.goal(c.Action, c.User, c.Time)
 	if err := tx.putRaw(bucketPending, []byte(cont.ID), []byte{}); err != nil {
 		return nil, err
 	}
@@ -140,6 +139,14 @@ func (tx *Tx) pendingCount() (n int) {
 		n++
 	}
 	return n
+}
+
+// goal makes an action what the container's node shall bring about next. The numbers of reports begin anew: the next ones
+// may come from another node, with another clock.
+func (c *Container) goal(a Action, user string, at time.Time) {
+	c.Generation++
+	c.ReportSeq = 0
+	c.Action, c.ActionUser, c.ActionAt = a, user, at
 }
 
 // Pending returns the containers whose action is still to be carried out, at most MaxPending.
@@ -223,9 +230,9 @@ func (c *ContainerReported) apply(tx *Tx) (any, error) {
 }
 
 // applyObserved takes over what became of the Docker container by itself. While an action is under way its own reports
-// tell, so an observation is passed over then.
+// tell; an observation is no news then.
 func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
-	if cont.Pending() || cont.DockerID == "" || c.DockerID != cont.DockerID {
+	if !cont.News(c) {
 		return nil
 	}
 	next := c.State
@@ -239,20 +246,13 @@ func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
 	}
 	switch {
 	case next == "":
-		if cont.State == Failed {
-			return nil
-		}
 		next, line.Level = Failed, Severe
 		line.Text = "The Docker container " + short(cont.DockerID) + " is gone from its Docker host."
-	case cont.State == Failed && (next == Created || next == Exited || next == Dead), next == Exited && cont.State == Exited:
-		return nil // failed stays until somebody acts
 	case next == Exited && c.Time.Sub(c.StartedAt) < earlyExit:
 		next, line.Level = Failed, Severe
 		line.Text = "The process in the container ended with exit code " + itoa(c.ExitCode) + " right after its start."
 	case next == Exited:
 		line.Text = "The process in the container ended with exit code " + itoa(c.ExitCode) + "."
-	case next == cont.State && c.IP == cont.IP && c.HostPort == cont.HostPort:
-		return nil
 	}
 	cont.observe(c, next)
 	if line.Text != "" {
@@ -261,6 +261,24 @@ func (c *ContainerReported) applyObserved(tx *Tx, cont *Container) error {
 		}
 	}
 	return cont.save(tx)
+}
+
+// News tells whether an observation, a report without a generation, changes anything. Leaders ask before they put one into
+// the log: hosts tell all that they have every now and then.
+func (c *Container) News(r *ContainerReported) bool {
+	switch {
+	case c.Pending() || c.DockerID == "" || r.DockerID != c.DockerID:
+		return false
+	case r.State == "":
+		return c.State != Failed
+	case r.Interrupted && r.State == Exited && c.wasRunning(r.Time):
+		return true
+	case c.State == Failed && (r.State == Created || r.State == Exited || r.State == Dead):
+		return false // failed stays until somebody acts
+	case r.State == Exited:
+		return c.State != Exited
+	}
+	return r.State != c.State || r.IP != c.IP || r.HostPort != c.HostPort
 }
 
 // lastWords is how long before a process may have ended that Docker's own stop has ended: its end can be reported first,

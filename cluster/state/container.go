@@ -70,7 +70,7 @@ type Container struct {
 
 	// What was last reported by the node.
 	DoneGeneration uint64 // the last generation that was carried out or failed
-	ReportSeq      uint64
+	ReportSeq      uint64 // number of the last report of this generation and placement
 	State          State
 	StatusAt       time.Time // when State last changed; zero before the first report
 	DockerID       string

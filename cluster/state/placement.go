@@ -99,6 +99,7 @@ func (tx *Tx) UsedNodes() (ids []string, err error) {
 // unplace takes the container from its node; what ran there is the node's to remove.
 func (c *Container) unplace() {
 	c.Node, c.DockerID, c.IP, c.HostPort = "", "", "", 0
+	c.ReportSeq = 0
 }
 
 // ContainerPlaced says which node has the container from here on. It is only valid for the container's current
@@ -182,8 +183,7 @@ func (c *ContainerLost) apply(tx *Tx) (any, error) {
 
 // again makes a start the container's next goal, by no user's wish.
 func (c *Container) again(tx *Tx, at time.Time) error {
-	c.Generation++
-	c.Action, c.ActionUser, c.ActionAt = Start, "", at
+	c.goal(Start, "", at)
 	c.State, c.StatusAt = Initial, at
 	tx.touch(TopicPending)
 	return tx.putRaw(bucketPending, []byte(c.ID), []byte{})
@@ -206,8 +206,7 @@ func (c *ContainerMoveRequested) apply(tx *Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cont.Generation++
-	cont.Action, cont.ActionUser, cont.ActionAt = Move, "", c.At
+	cont.goal(Move, "", c.At)
 	err = tx.log(cont.ID, LogEntry{Time: c.At, Process: ProcessTask,
 		Text: "The Docker host " + node.Name + " is being drained. The container moves to another one."})
 	if err != nil {

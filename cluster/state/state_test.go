@@ -208,9 +208,12 @@ func TestWhatBecomesOfAContainerByItself(t *testing.T) {
 			f.must(&state.ContainerCreated{Container: container("c1"), User: "ana"})
 			f.start("c1", "d1")
 			c.report.Container, c.report.Node, c.report.DockerID = "c1", "n1", "d1"
+			before, _ := f.container("c1")
+			require.True(t, before.News(&c.report))
 			f.must(&c.report)
 			after, _ := f.container("c1")
 			require.Equal(t, c.want, after.State)
+			require.False(t, after.News(&c.report), "the second time")
 			if c.line != "" {
 				lines := f.log("c1")
 				require.Contains(t, lines[len(lines)-1], c.line)

@@ -191,6 +191,12 @@ func (n *Node) Stop() {
 // Kill ends it with SIGKILL. It may have ended already, with its machine.
 func (n *Node) Kill() { n.process.kill() }
 
+// PID is the id of the process that began last.
+func (n *Node) PID() int {
+	r, _ := n.process.current()
+	return r.cmd.Process.Pid
+}
+
 // Restart kills it if it runs, and starts it again on its data directory.
 func (n *Node) Restart() {
 	n.cluster.Helper()
@@ -203,6 +209,9 @@ func (n *Node) Running() bool { return n.process.running() }
 
 // Output is all that it has written since its first start.
 func (n *Node) Output() string { return n.process.output() }
+
+// ClusterAddr is where other nodes reach the manager.
+func (m *Manager) ClusterAddr() string { return m.clusterAddr }
 
 // WaitReady waits until the manager can serve.
 func (m *Manager) WaitReady() {
@@ -237,6 +246,7 @@ type Status struct {
 	Leader    string       `json:"leader"` // a node's id; empty if none is known
 	Term      uint64       `json:"term"`
 	Quorum    bool         `json:"quorum"`
+	Index     uint64       `json:"index"` // of the last command that the manager has applied
 	Nodes     []NodeStatus `json:"nodes"`
 }
 
@@ -250,7 +260,8 @@ type NodeStatus struct {
 	Voter        bool              `json:"voter"`
 	Health       string            `json:"health"`
 	Availability string            `json:"availability"`
-	Containers   int               `json:"containers"`
+	Containers   int               `json:"containers"` // placed here
+	Active       int               `json:"active"`     // of those, running or about to
 	Labels       map[string]string `json:"labels"`
 }
 

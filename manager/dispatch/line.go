@@ -262,10 +262,25 @@ func (l *line) store(ctx context.Context, r *wire.Report) error {
 			Time: line.Time.UTC(), Level: state.Level(line.Level), Process: state.Process(line.Process), Text: line.Text,
 		})
 	}
+	if r.Generation == 0 {
+		if news, err := l.news(c); err != nil || !news {
+			return err
+		}
+	}
 	if _, err := l.hub.node.Propose(ctx, c); err != nil {
 		return fmt.Errorf("storing a report: %w", err)
 	}
 	return nil
+}
+
+// news tells whether an observation says something that the state doesn't.
+func (l *line) news(r *state.ContainerReported) (news bool, err error) {
+	err = l.hub.store.View(func(tx *state.Tx) error {
+		c, ok, err := tx.Container(r.Container)
+		news = ok && c.Node == l.node && c.News(r)
+		return err
+	})
+	return news, err
 }
 
 // takeProgress keeps the step if the container is this node's and the step belongs to its current action.

@@ -1,0 +1,194 @@
+// Package simhost simulates Docker hosts: agents that speak the real protocol with real managers and have no Docker. What
+// one is ordered to do is done at once. It is for measuring large clusters, and for what real hosts do rarely.
+package simhost
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kiosc/cluster/pki"
+	"kiosc/cluster/wire"
+)
+
+// timeout bounds the beginning of a session; very many may begin at once.
+const timeout = 2 * time.Minute
+
+// Host is one simulated Docker host.
+type Host struct {
+	Name string
+	// Ordered is called for each order, before it is done, from any goroutine.
+	Ordered func(*wire.Order)
+
+	mu         sync.Mutex
+	containers map[string]wire.Observed
+	seq        uint64
+	orders     *wire.Stream // the newest
+
+	writing sync.Mutex
+}
+
+// Run joins the cluster and keeps a session with each manager until ctx ends. ready is called once all sessions stand.
+func (h *Host) Run(ctx context.Context, address string, token pki.JoinToken, ready func()) error {
+	key, csr, err := pki.NewKey()
+	if err != nil {
+		return err
+	}
+	request := &wire.JoinRequest{Versions: []uint16{wire.Version}, Secret: token.Secret, Role: string(pki.RoleAgent), Name: h.Name, CSR: csr}
+	var answer *wire.JoinAnswer
+	for answer == nil {
+		if answer, err = wire.AskToJoin(ctx, []string{address}, token, request); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	identity, err := pki.JoinIdentity(key, answer.Certificate, answer.CA)
+	if err != nil {
+		return err
+	}
+	credentials := pki.NewCredentials(identity)
+	var open, sessions sync.WaitGroup
+	failed := make(chan error, len(answer.Managers))
+	for _, m := range answer.Managers {
+		open.Add(1)
+		sessions.Add(1)
+		go func() {
+			defer sessions.Done()
+			up := sync.OnceFunc(open.Done)
+			defer up()
+			if err := h.session(ctx, m.Address, credentials, up); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%s with %s: %w", h.Name, m.Address, err)
+			}
+		}()
+	}
+	open.Wait()
+	ready()
+	sessions.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (h *Host) session(ctx context.Context, address string, credentials *pki.Credentials, up func()) error {
+	dialing, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: credentials.ClientConfig(wire.ALPNAgent)}).DialContext(dialing, "tcp", address)
+	if err != nil {
+		return err
+	}
+	link, err := wire.NewClientSession(conn.(*tls.Conn))
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	defer context.AfterFunc(ctx, func() { link.Close() })()
+	control, err := link.Open(dialing, wire.Control, nil)
+	if err != nil {
+		return err
+	}
+	engine := wire.EngineInfo{Version: "simulated", CPUs: 16, MemoryBytes: 64 << 30, NetworkMode: "docker-shared"}
+	if err := wire.Write(control, &wire.Hello{Versions: []uint16{wire.Version}, Name: h.Name, Build: "bench", Engine: engine}); err != nil {
+		return err
+	}
+	msg, err := wire.Read(control)
+	if err != nil {
+		return err
+	}
+	if refused, is := msg.(*wire.Refusal); is {
+		return fmt.Errorf("refused: %s", refused.Reason)
+	}
+	up()
+	go func() { // ends with the session
+		for {
+			if _, err := wire.Read(control); err != nil {
+				link.Close()
+				return
+			}
+		}
+	}()
+	for {
+		kind, _, stream, err := link.Accept(ctx)
+		if err != nil {
+			return err
+		}
+		if kind != wire.Orders {
+			stream.Kill()
+			continue
+		}
+		go h.obey(stream)
+	}
+}
+
+// obey follows one stream of orders. It ends with the stream.
+func (h *Host) obey(stream *wire.Stream) {
+	defer stream.Kill()
+	h.mu.Lock()
+	h.orders = stream
+	h.mu.Unlock()
+	err := h.write(stream, h.inventory())
+	for err == nil {
+		var msg any
+		if msg, err = wire.Read(stream); err != nil {
+			return
+		}
+		switch m := msg.(type) {
+		case *wire.Order:
+			h.Ordered(m)
+			err = h.write(stream, h.do(m))
+		case *wire.Lease:
+			err = h.write(stream, &wire.LeaseAck{Seq: m.Seq})
+		case *wire.InventoryRequest, *wire.Remove:
+			err = h.write(stream, h.inventory())
+		}
+	}
+}
+
+// write writes one message at a time, to whichever stream.
+func (h *Host) write(stream *wire.Stream, msg any) error {
+	h.writing.Lock()
+	defer h.writing.Unlock()
+	return wire.Write(stream, msg)
+}
+
+// TakeInventory tells the leader what the host has, as hosts do after they lost touch with Docker.
+func (h *Host) TakeInventory() error {
+	h.mu.Lock()
+	stream := h.orders
+	h.mu.Unlock()
+	if stream == nil {
+		return errors.New("no leader follows the host yet")
+	}
+	return h.write(stream, h.inventory())
+}
+
+func (h *Host) inventory() *wire.Inventory {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := &wire.Inventory{}
+	for _, o := range h.containers {
+		all.Containers = append(all.Containers, o)
+	}
+	return all
+}
+
+func (h *Host) do(m *wire.Order) *wire.Report {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := wire.Observed{Container: m.Container, Generation: m.Generation, Placement: m.Placement,
+		DockerID: fmt.Sprint(m.Container, "-", m.Generation), ImageID: "sha256:simulated", State: "running", IP: "10.0.0.2", StartedAt: time.Now()}
+	if m.Action != "start" && m.Action != "restart" {
+		o = h.containers[m.Container]
+		o.State = "exited"
+	}
+	if h.containers == nil {
+		h.containers = make(map[string]wire.Observed)
+	}
+	h.containers[m.Container] = o
+	h.seq++
+	return &wire.Report{Seq: h.seq, Container: m.Container, Generation: m.Generation, Done: true, State: o.State, Observed: o}
+}
