@@ -42,6 +42,10 @@ const (
 	handOverTimeout = 3 * time.Second
 	// maxBody bounds the body of a request to Kiosc's own pages and API, in bytes. Apps have no such limit.
 	maxBody = 16 << 20
+
+	// GCPercent is what a process with a manager sets Go's garbage collector to, unless the environment says otherwise: the
+	// heap is small beside a machine's memory, and collecting less often gives a fifth more of everything.
+	GCPercent = 300
 )
 
 // Config is what an operator decides.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -142,6 +143,7 @@ func runDev(cmd *cobra.Command, node nodeFlags, man managerFlags, ag agentFlags,
 		return err
 	}
 	cfg.Bootstrap = true
+	tuneCollector()
 	m, err := manager.New(ctx, cfg)
 	if err != nil {
 		return err
@@ -254,6 +256,7 @@ func newManager() *cobra.Command {
 				return err
 			}
 			cfg.Bootstrap, cfg.Join, cfg.Token = bootstrap, join, token
+			tuneCollector()
 			m, err := manager.New(cmd.Context(), cfg)
 			if err != nil {
 				return err
@@ -325,4 +328,11 @@ func (f *agentFlags) identify(ctx context.Context, dir string, addresses []strin
 		return identity, fmt.Errorf("this agent's certificate has expired on %s; give --join and --token, from: kiosc join-token agent. It keeps its place and its containers", identity.Certificate.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	return agent.Join(ctx, addresses, token, f.name, dir)
+}
+
+// tuneCollector leaves the last word to GOGC.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(manager.GCPercent)
+	}
 }

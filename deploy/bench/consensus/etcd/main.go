@@ -73,6 +73,6 @@ func run(endpoints []string) error {
 	}
 	slices.Sort(took)
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	fmt.Printf("%.0f %.1f %.1f\n", float64(len(took))/measure.Seconds(), ms(took[len(took)/2]), ms(took[len(took)*99/100]))
+	fmt.Printf("%.0f %.1f %.1f %.1f\n", float64(len(took))/measure.Seconds(), ms(took[len(took)/2]), ms(took[len(took)*99/100]), ms(took[len(took)-1]))
 	return nil
 }
