@@ -13,7 +13,7 @@ import (
 
 // newDemo is what runs in the demo container; it is of no use outside one.
 func newDemo() *cobra.Command {
-	var lines int
+	var lines, flood int
 	var fail bool
 	cmd := &cobra.Command{
 		Use: "demo", Hidden: true, Args: cobra.NoArgs, Short: "Serve the demo app",
@@ -33,10 +33,14 @@ func newDemo() *cobra.Command {
 				return errors.New("ending at once, as asked with --fail")
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "demo: serving on port "+port)
+			if flood > 0 {
+				go demo.Flood(cmd.Context(), cmd.OutOrStdout(), flood)
+			}
 			return demo.Serve(cmd.Context(), ":"+port, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().IntVar(&lines, "lines", 0, "print so many numbered lines first")
+	cmd.Flags().IntVar(&flood, "flood", 0, "print so many MB of numbered lines each second")
 	cmd.Flags().BoolVar(&fail, "fail", false, "end at once with an error")
 	return cmd
 }
