@@ -38,8 +38,10 @@ lint:
 			echo 'govulncheck: the vulnerability database is not reachable; skipped';; \
 		*) echo "$$out"; exit 1;; esac; }
 
-bench: ## benchmarks; they measure and assert nothing
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## benchmarks; they measure and assert nothing. With etcd installed, its writes are measured beside ours
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+	go run ./deploy/bench/consensus writes logs failover snapshot
+	go run ./deploy/bench/consensus --log wal writes logs
 
 clean:
 	rm -rf bin e2e-artifacts

@@ -8,22 +8,32 @@
 // A connection is TLS 1.3. The ALPN protocol says what it is for:
 //
 //	kiosc-agent/1   an agent's session; the client shows an agent's certificate
+//	kiosc-peer/1    a session between two managers; the client shows a manager's certificate
 //	kiosc-raft/1    Raft between managers; the client shows a manager's certificate
 //	kiosc-join/1    one JoinRequest and one JoinAnswer; the client has no certificate yet
 //
 // # Sessions
 //
-// An agent's connection is multiplexed by yamux, the agent being its client. Each stream begins with a head from the
-// side that opened it:
+// The connections of agents, and those between managers, are multiplexed by yamux, the dialling side being its client.
+// Each stream begins with a head from the side that opened it:
 //
 //	offset 0   1 byte    protocol version, 1
-//	offset 1   1 byte    kind: 1 control, 2 logs, 3 proxy
+//	offset 1   1 byte    kind, see below
 //	offset 2   2 bytes   length of the header, big-endian, at most 4,096
-//	offset 4             header in CBOR: null, LogsHeader or ProxyHeader
+//	offset 4             header in CBOR, or null
 //
-// The agent opens one control stream first, and a logs stream for each Docker container. The manager opens proxy
-// streams. After the head, control and logs streams carry messages; a proxy stream carries one ProxyAnswer and then the
-// bytes of a TCP connection.
+// The kinds, with who opens them and their headers:
+//
+//	1  control   the dialling side, first and once: Hello or PeerHello, then what concerns the session
+//	2  logs      the agent, for each Docker container whose log it sends; LogsHeader
+//	3  proxy     a manager, for each connection to an app; ProxyHeader
+//	4  orders    the leader, once for each agent, also through another manager; OrdersHeader
+//	5  relay     a manager at another one, to reach an agent of that one's; RelayHeader
+//	6  forward   a manager at another one, once: commands for the Raft log
+//	7  call      a manager at the leader: one request and one answer
+//
+// After the head, streams carry messages. A proxy stream carries one ProxyAnswer and then the bytes of a TCP connection; a
+// relayed stream one RelayAnswer and then the bytes of the stream that it stands for.
 //
 // A stream of another version or kind is killed; the session goes on. The end of one direction is yamux's FIN. A kill is
 // a frame that this package puts between yamux's own, because yamux can't abort a stream:

@@ -44,7 +44,7 @@ func samples() []any {
 		&Visits{Open: map[string]int{"c1": 2}},
 		&RelayAnswer{Error: "not connected"},
 		&ForwardRequest{ID: 1, Origin: []byte("o"), Command: []byte("c")},
-		&ForwardAnswer{ID: 1, Index: 2, Refused: "no leader"},
+		&ForwardAnswer{ID: 1, Refused: "no leader"},
 		&CallRequest{Method: "promote", Body: []byte("{}")},
 		&CallAnswer{Code: "conflict", Message: "no", Body: []byte("{}")},
 		&Refusal{Reason: "Upgrade this agent."},

@@ -327,8 +327,8 @@ type Visits struct {
 	Open map[string]int
 }
 
-// ForwardRequest asks the leader to put a command into the Raft log, or, without a command, for the index that a read
-// must wait for. Any number may be under way on one stream of kind Forward.
+// ForwardRequest asks the leader to put a command into the Raft log. Any number may be under way on one stream of kind
+// Forward.
 type ForwardRequest struct {
 	ID uint64
 	// Origin marks the log entry so that the sender recognises it when it applies it.
@@ -336,12 +336,10 @@ type ForwardRequest struct {
 	Command []byte
 }
 
-// ForwardAnswer says at which index the command stands, or that it was not taken. Without Refused and index, the
-// outcome is unknown.
+// ForwardAnswer says that a command was not taken, and is not in the log. That one was is not answered: the log tells.
 type ForwardAnswer struct {
 	ID      uint64
-	Index   uint64
-	Refused string
+	Refused string // why
 }
 
 // CallRequest is the one message from the opener of a stream of kind Call, between managers.
