@@ -78,7 +78,7 @@ func Recover(dir string, store *state.Store, member Member, logger Logger) (err 
 	_, transport := raft.NewInmemTransport(raft.ServerAddress(member.Address))
 	defer transport.Close()
 	rc := raftConfig(member.ID, to)
-	err = raft.RecoverCluster(rc, &recovering{fsm{store: store, waiting: newWaiting()}}, log, log, snapshots, transport, onlyMember(member))
+	err = raft.RecoverCluster(rc, &recovering{fsm{store: store, waiting: newWaiting(), commits: newCommits()}}, log, log, snapshots, transport, onlyMember(member))
 	if err != nil {
 		return fmt.Errorf("making the manager the only member: %w", err)
 	}
