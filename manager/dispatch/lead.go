@@ -15,11 +15,17 @@ import (
 // it, and a lost wake-up can only delay.
 const lookEvery = time.Second
 
+// firstVisits is how long the leader waits, from when it sees that a host drains, for the other managers to tell of its
+// visitors: they do so every second.
+const firstVisits = 3 * time.Second
+
 // lead is what a manager does while it leads.
 type lead struct {
 	hub   *Hub
 	term  uint64
 	began time.Time
+
+	draining map[string]time.Time // node id → since when this leader has seen it drain
 
 	running sync.WaitGroup // lines
 	mu      sync.Mutex
@@ -29,7 +35,7 @@ type lead struct {
 // Run leads until ctx ends: it talks with every agent and brings every container to where and what it should be. It is
 // for the leader alone: consensus.Node.Lead calls it.
 func (h *Hub) Run(ctx context.Context) {
-	l := &lead{hub: h, term: h.node.Term(), began: time.Now(), lines: make(map[string]*line)}
+	l := &lead{hub: h, term: h.node.Term(), began: time.Now(), draining: make(map[string]time.Time), lines: make(map[string]*line)}
 	defer l.running.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -95,6 +101,7 @@ func (l *lead) look(ctx context.Context) error {
 		return err
 	}
 	l.keepLines(ctx, v.agents)
+	l.noteDraining(v.agents)
 	if err := l.judge(ctx, v.agents); err != nil {
 		return err
 	}
@@ -186,6 +193,24 @@ func (l *lead) keepLines(ctx context.Context, agents []state.Node) {
 			delete(l.lines, id)
 		}
 	}
+}
+
+func (l *lead) noteDraining(agents []state.Node) {
+	for _, n := range agents {
+		if n.Availability != state.Draining {
+			delete(l.draining, n.ID)
+		} else if _, known := l.draining[n.ID]; !known {
+			l.draining[n.ID] = time.Now()
+		}
+	}
+}
+
+// visited tells whether a container of a draining host is to stay for its visitors, as far as is known.
+func (l *lead) visited(c *state.Container, host *state.Node) bool {
+	if !time.Now().Before(host.DrainBy) {
+		return false
+	}
+	return time.Since(l.draining[host.ID]) < firstVisits || l.hub.Visits(c.ID) > 0
 }
 
 // judge makes part of the state which hosts are down and which are back. A host is down when it was unseen for the grace
@@ -319,7 +344,7 @@ func (p *placing) leaving(ctx context.Context, c *state.Container) error {
 	if host == nil || host.Node.Health == state.Down {
 		return p.lost(ctx, c)
 	}
-	if host.Away != "" || time.Now().Before(host.Node.DrainBy) && p.hub.Visits(c.ID) > 0 {
+	if host.Away != "" || p.visited(c, &host.Node) {
 		return nil
 	}
 	id, reason := p.pick(c)
