@@ -28,6 +28,10 @@ const (
 	// one file, in an order in which their times can differ by scheduling only, and what is stored is always a beginning
 	// of that file. So whatever either output wrote longer ago than this is stored already.
 	overlap = 2 * time.Second
+	// endTimeout is how long after the end of a log Docker may take to say that the process has ended; endLook is how
+	// often it is asked.
+	endTimeout = 2 * time.Second
+	endLook    = 50 * time.Millisecond
 )
 
 // Logs calls f for each line after from, with the place behind it, and follows until the process has ended: then it
@@ -37,17 +41,30 @@ func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, f 
 	if err := e.own(ctx, dockerID); err != nil {
 		return err
 	}
-	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: true}
+	at, err := e.readLog(ctx, dockerID, from, true, f)
+	if err == nil {
+		err = e.awaitEnd(ctx, dockerID)
+	}
+	if err == nil {
+		// Docker stops to follow as soon as the process has ended, also where its reader is behind.
+		_, err = e.readLog(ctx, dockerID, at, false, f)
+	}
+	return err
+}
+
+// readLog reads what Docker has, and follows if that is wanted. It returns the place that it has come to.
+func (e *Engine) readLog(ctx context.Context, dockerID string, from wire.Cursor, follow bool, f func(wire.LogLine, wire.Cursor) error) (wire.Cursor, error) {
+	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
 	if last := max(from.Stdout.Time, from.Stderr.Time); last > 0 {
 		since := time.Unix(0, last).Add(-overlap)
 		options.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	}
 	stream, err := e.docker.ContainerLogs(ctx, dockerID, options)
 	if errdefs.IsNotFound(err) {
-		return ErrNotFound
+		return from, ErrNotFound
 	}
 	if err != nil {
-		return explain(err, "reading the Docker container's log")
+		return from, explain(err, "reading the Docker container's log")
 	}
 	defer stream.Close()
 	stop := context.AfterFunc(ctx, func() { stream.Close() })
@@ -55,24 +72,31 @@ func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, f 
 	r := &logReader{from: from, at: from, f: f, warn: func(text string) { e.logger.Warn("a line of a log has no time", "id", dockerID, "line", text) }}
 	err = r.readAll(bufio.NewReaderSize(stream, 64<<10))
 	if ctx.Err() != nil {
-		return ctx.Err()
+		err = ctx.Err()
 	}
-	if err != nil {
-		return err
-	}
-	return e.checkEnded(ctx, dockerID)
+	return r.at, err
 }
 
-// checkEnded tells a log that ended with its process from one that Docker cut off, as it does when it is restarted.
-func (e *Engine) checkEnded(ctx context.Context, dockerID string) error {
-	info, err := e.inspect(ctx, dockerID)
-	if err != nil {
-		return err
+// awaitEnd tells a log that ended with its process from one that Docker cut off, as it does when it is restarted. Docker
+// closes the log a moment before it says that the process has ended, and once it says so the log is whole.
+func (e *Engine) awaitEnd(ctx context.Context, dockerID string) error {
+	for end := time.Now().Add(endTimeout); ; {
+		info, err := e.inspect(ctx, dockerID)
+		if err != nil {
+			return err
+		}
+		if !info.State.Running {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.New("reading a log: it ended, but the Docker container is running")
+		}
+		select {
+		case <-time.After(endLook):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	if info.State.Running {
-		return errors.New("reading a log: it ended, but the Docker container is running")
-	}
-	return nil
 }
 
 // logReader turns Docker's frames into lines.

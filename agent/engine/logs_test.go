@@ -61,6 +61,23 @@ func testEachLogLineOnce(t *testing.T) {
 	require.Empty(t, lines)
 }
 
+// testALogIsReadToItsEnd has a reader that is behind when the process ends, after which Docker may stop to follow.
+func testALogIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	const each = 50_000
+	e := openEngine(t, engine.ModeAuto)
+	_, dockerID := startApp(t, e, "lines", strconv.Itoa(each))
+	lines := 0
+	err := e.Logs(t.Context(), dockerID, wire.Cursor{}, func(wire.LogLine, wire.Cursor) error {
+		if lines++; lines == 1 {
+			awaitState(t, e, dockerID, "exited")
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2*each, lines)
+}
+
 func testOddLines(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t, engine.ModeAuto)

@@ -60,6 +60,7 @@ var tests = map[string]func(*testing.T){
 	"ANetworkGoesWithItsLastContainer": testANetworkGoesWithItsLastContainer,
 	"TheImageIsMissing":                testTheImageIsMissing,
 	"EachLogLineOnce":                  testEachLogLineOnce,
+	"ALogIsReadToItsEnd":               testALogIsReadToItsEnd,
 	"OddLines":                         testOddLines,
 	"LogsFollow":                       testLogsFollow,
 	"Dial":                             testDial,
