@@ -111,7 +111,7 @@ func (l *link) hello(ctx context.Context) error {
 		if own := a.cfg.Credentials.Peer().ClusterID; m.ClusterID != own {
 			return fmt.Errorf("the manager belongs to cluster %s, this agent to %s", m.ClusterID, own)
 		}
-		a.links.learn(m.Managers)
+		a.links.learn(l.session.Peer().NodeID, m.Managers)
 	case *wire.Refusal:
 		return &refusal{m.Reason}
 	default:
@@ -130,7 +130,7 @@ func (l *link) listen() error {
 		}
 		switch m := msg.(type) {
 		case *wire.Managers:
-			l.agent.links.learn(m.Managers)
+			l.agent.links.learn(l.session.Peer().NodeID, m.Managers)
 		case *wire.RenewAnswer:
 			select {
 			case l.renewed <- m:

@@ -3,8 +3,10 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +15,9 @@ import (
 
 // lookAgain is how often the managers to connect with are looked at without being woken.
 const lookAgain = time.Second
+
+var errExpired = errors.New("this agent's certificate has expired; start it anew with --join and --token, from: kiosc join-token agent. " +
+	"It keeps its place and its containers")
 
 // jitter spreads waits over half of their length.
 func jitter(wait time.Duration) time.Duration { return wait/2 + rand.N(wait/2) }
@@ -24,16 +29,17 @@ type links struct {
 	changed chan struct{} // has a value when the list has changed
 
 	mu     sync.Mutex
-	known  []wire.ManagerAddress         // as the managers last told
-	ids    map[string]string             // address → node id of the manager found there
-	claims map[string]*link              // manager → the session that is with it, or about to be
-	live   map[string]*link              // of those, where the hello is done
-	dials  map[string]context.CancelFunc // address → ends its goroutine
+	known  []wire.ManagerAddress            // all that a connected manager has told of
+	told   map[string][]wire.ManagerAddress // manager → what it told last, of those that are connected
+	ids    map[string]string                // address → node id of the manager found there
+	claims map[string]*link                 // manager → the session that is with it, or about to be
+	live   map[string]*link                 // of those, where the hello is done
+	dials  map[string]context.CancelFunc    // address → ends its goroutine
 }
 
 func newLinks(a *Agent) *links {
 	l := &links{agent: a, changed: make(chan struct{}, 1), ids: make(map[string]string), claims: make(map[string]*link),
-		live: make(map[string]*link), dials: make(map[string]context.CancelFunc)}
+		told: make(map[string][]wire.ManagerAddress), live: make(map[string]*link), dials: make(map[string]context.CancelFunc)}
 	l.known = loadManagers(a.cfg.Dir, a.logger)
 	return l
 }
@@ -113,6 +119,9 @@ func (l *links) keep(ctx context.Context, address string) {
 		if time.Since(began) >= goodSession {
 			wait = firstBackoff
 		}
+		if l.agent.cfg.Credentials.Identity().Expired(time.Now()) {
+			err = errExpired // managers don't say why they end such a connection
+		}
 		var refused *refusal
 		switch {
 		case errors.Is(err, errTwice):
@@ -153,6 +162,7 @@ func (l *links) release(id string, one *link) {
 	if l.claims[id] == one {
 		delete(l.claims, id)
 		delete(l.live, id)
+		delete(l.told, id)
 	}
 }
 
@@ -179,19 +189,30 @@ func (l *links) all() (list []*link) {
 	return list
 }
 
-// learn takes the list of managers that one of them has told.
-func (l *links) learn(managers []wire.ManagerAddress) {
+// learn takes the list of managers that one of them has told. One manager's word is enough for another one to be
+// connected; it is left when no connected manager knows it any more, because one that was cut off tells old news.
+func (l *links) learn(from string, managers []wire.ManagerAddress) {
 	if len(managers) == 0 {
 		return
 	}
 	l.mu.Lock()
-	same := slices.Equal(l.known, managers)
-	l.known = slices.Clone(managers)
+	l.told[from] = managers
+	known := slices.Clone(managers)
+	for _, id := range slices.Sorted(maps.Keys(l.told)) {
+		for _, m := range l.told[id] {
+			if !slices.ContainsFunc(known, func(k wire.ManagerAddress) bool { return k.ID == m.ID }) {
+				known = append(known, m)
+			}
+		}
+	}
+	slices.SortFunc(known, func(a, b wire.ManagerAddress) int { return strings.Compare(a.ID, b.ID) })
+	same := slices.Equal(l.known, known)
+	l.known = known
 	l.mu.Unlock()
 	if same {
 		return
 	}
-	if err := saveManagers(l.agent.cfg.Dir, managers); err != nil {
+	if err := saveManagers(l.agent.cfg.Dir, known); err != nil {
 		l.agent.logger.Warn("the list of managers could not be kept", "error", err)
 	}
 	select {

@@ -30,9 +30,9 @@ type workers struct {
 
 // work is one order being carried out.
 type work struct {
-	generation uint64
-	cancel     context.CancelFunc
-	done       chan struct{}
+	generation, placement uint64
+	cancel                context.CancelFunc
+	done                  chan struct{}
 }
 
 func newWorkers(a *Agent) *workers {
@@ -47,17 +47,17 @@ func (w *workers) stop() {
 	w.all.Wait()
 }
 
-// take begins an order. One of the generation being worked on, or of an older one, is passed over; a newer one ends the
-// one before and follows it.
+// take begins an order. The one being worked on, and older ones, are passed over; one of a newer generation or placement
+// ends the one before and follows it.
 func (w *workers) take(o *wire.Order) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.current[o.Container]
-	if before != nil && before.generation >= o.Generation || w.ctx.Err() != nil {
+	if before != nil && before.generation >= o.Generation && before.placement >= o.Placement || w.ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	mine := &work{generation: o.Generation, cancel: cancel, done: make(chan struct{})}
+	mine := &work{generation: o.Generation, placement: o.Placement, cancel: cancel, done: make(chan struct{})}
 	w.current[o.Container] = mine
 	if before != nil {
 		before.cancel()

@@ -110,8 +110,8 @@ func (c *commits) tell() {
 func (c *commits) send(server raft.Server, index, term uint64) {
 	defer c.sending.Done()
 	request := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(c.id), Addr: c.transport.EncodePeer(raft.ServerID(c.id), c.transport.LocalAddr())},
-		Term:      term, Leader: c.transport.EncodePeer(raft.ServerID(c.id), c.transport.LocalAddr()),
+		RPCHeader:    raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(c.id), Addr: c.transport.EncodePeer(raft.ServerID(c.id), c.transport.LocalAddr())},
+		Term:         term,
 		PrevLogEntry: index, PrevLogTerm: term, LeaderCommitIndex: index,
 	}
 	c.transport.AppendEntries(server.ID, server.Address, request, &raft.AppendEntriesResponse{})

@@ -46,13 +46,16 @@ type line struct {
 
 	mu         sync.Mutex
 	stream     *wire.Stream
-	writeMu    sync.Mutex        // one writer at a time
-	sent       map[string]uint64 // container → generation of the last order sent on this stream
-	ready      bool              // the inventory is in; orders may go out
-	seen       time.Time         // when the host was last heard
+	writeMu    sync.Mutex           // one writer at a time
+	sent       map[string]sentOrder // container → the last order sent on this stream
+	ready      bool                 // the inventory is in; orders may go out
+	seen       time.Time            // when the host was last heard
 	dockerAway bool
 	removals   int // how often in a row the inventory had what doesn't belong
 }
+
+// sentOrder is what tells one order for a container from another.
+type sentOrder struct{ generation, placement uint64 }
 
 // run talks with the agent until ctx ends, by whatever way there is.
 func (l *line) run(ctx context.Context) {
@@ -112,7 +115,7 @@ func (l *line) talk(ctx context.Context, way string) error {
 func (l *line) begin(stream *wire.Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stream, l.sent, l.ready, l.removals = stream, make(map[string]uint64), false, 0
+	l.stream, l.sent, l.ready, l.removals = stream, make(map[string]sentOrder), false, 0
 }
 
 func (l *line) end() {
@@ -402,7 +405,7 @@ var errSpec = errors.New("the container's settings can't be used")
 // order sends the container's current order unless this stream has carried it before.
 func (l *line) order(c *state.Container, name string) error {
 	l.mu.Lock()
-	due := l.ready && l.sent[c.ID] < c.Generation
+	due := l.ready && l.sent[c.ID] != sentOrder{c.Generation, c.Placement}
 	l.mu.Unlock()
 	if !due {
 		return nil
@@ -419,7 +422,7 @@ func (l *line) order(c *state.Container, name string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent[c.ID] = c.Generation
+	l.sent[c.ID] = sentOrder{c.Generation, c.Placement}
 	return nil
 }
 
