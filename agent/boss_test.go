@@ -56,7 +56,9 @@ func (b *boss) listen(addr string) {
 	var err error
 	b.listener, err = wire.Listen(addr, credentials, b.w.logger())
 	require.NoError(b.w, err)
-	b.addr = b.listener.Addr().String()
+	if b.addr == "" { // others may read it already where it begins again
+		b.addr = b.listener.Addr().String()
+	}
 	b.listener.Handle(wire.ALPNAgent, b.serve)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -163,8 +163,11 @@ func (m *member) Forward(ctx context.Context, leader string, origin, command []b
 		if m.on.isCut(m.name, leader) {
 			return
 		}
-		err := to.Take(origin, command)()
-		if err != nil && !m.on.isCut(leader, m.name) {
+		to.use.RLock()
+		leader := to.Node
+		to.use.RUnlock()
+		err := leader.Take(origin, command)()
+		if err != nil && !m.on.isCut(to.name, m.name) {
 			refused(err)
 		}
 	}()
