@@ -6,7 +6,7 @@ VERSION ?= dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build assets test lint bench e2e clean
+.PHONY: run build assets test lint bench bench-proxy e2e clean
 
 run: build ## build kiosc and start it on the local Docker Engine
 	exec bin/kiosc dev
@@ -42,6 +42,12 @@ bench: ## benchmarks; they measure and assert nothing. With etcd installed, its 
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 	go run ./deploy/bench/consensus writes logs failover snapshot
 	go run ./deploy/bench/consensus --log wal writes logs
+
+bench-proxy: ## the proxy beside nginx, HAProxy and Caddy; takes about three minutes
+	@deploy/bench/need-anchors
+	@docker version >/dev/null 2>&1 || { echo 'make bench-proxy needs a Docker Engine: none answers. Start one, or see "docker version".' >&2; exit 1; }
+	CGO_ENABLED=0 go build -o bin/bench-proxy ./deploy/bench/proxy
+	bin/bench-proxy
 
 clean:
 	rm -rf bin e2e-artifacts
