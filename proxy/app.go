@@ -14,6 +14,7 @@ import (
 // serves connections, so it is given one that carries this request alone.
 func (s *Server) serveApp(c *client, req *request, b body) bool {
 	conn := &appConn{client: c, req: req, head: req.forApp(), body: b}
+	_ = c.SetReadDeadline(time.Time{})
 	var err error
 	if t, ok := c.Conn.(*tls.Conn); ok {
 		err = s.cfg.App.ServeConn(&appTLSConn{conn, t})

@@ -1,13 +1,10 @@
 package proxy
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -34,19 +31,16 @@ func (s *Server) serveContainer(c *client, req *request, b body, id, rest string
 	if err != nil {
 		return s.answer(c, req, b, s.denied(req, id, rest, err))
 	}
-	ctx, cancel := context.WithTimeout(c.run.ctx, dialTimeout)
-	conn, err := s.cfg.Dialer.Dial(ctx, target)
-	cancel()
+	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: rest, prefix: Prefix + id, sent: make(chan struct{})}
+	conn, err := s.connect(c.run.ctx, target, req.isRepeatable())
 	if err != nil {
 		if !errors.Is(err, ErrRefused) {
 			s.log.Warn("an app cannot be reached", "container", id, "node", target.Node, "error", err)
 		}
 		return s.answer(c, req, b, unreachable(req, target, http.StatusBadGateway))
 	}
-	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: rest, prefix: Prefix + id, backend: conn,
-		sent: make(chan struct{})}
-	defer conn.Close()
-	defer context.AfterFunc(c.run.ctx, func() { kill(conn) })()
+	x.use(conn)
+	defer x.end()
 	return x.run()
 }
 
@@ -66,66 +60,86 @@ func (s *Server) answer(c *client, req *request, b body, a *answer) bool {
 	return !a.close
 }
 
-// kill ends a connection to an app at once, with all that is on its way.
-func kill(backend net.Conn) {
-	if k, ok := backend.(interface{ Kill() }); ok {
-		k.Kill()
-	}
-	_ = backend.Close()
-}
-
-// exchange is one request to an app and its response. Two goroutines carry
-// it: one sends the request and then watches the client, the other, which is
-// the connection's own, receives the response.
+// exchange is one request to an app and its response. The connection's own
+// goroutine receives the response. Another one sends a request that has a body
+// and then watches the client; for one without a body it only watches, and
+// begins with that when the answer takes a while.
 type exchange struct {
-	s       *Server
-	c       *client
-	req     *request
-	body    body
-	target  Target
-	rest    string
-	prefix  string
-	backend net.Conn
+	s      *Server
+	c      *client
+	req    *request
+	body   body
+	target Target
+	rest   string
+	prefix string
 
-	bodyRead atomic.Bool // all of the request was read from the client
-	stopping atomic.Bool // the sender is being interrupted on purpose
-	gone     atomic.Bool // the client went away
-	bad      *badRequest // what is wrong with the body; set before sent is closed
-	sent     chan struct{}
+	bodyRead atomic.Bool   // all of the request was read from the client
+	sentAll  atomic.Bool   // and the app was given all of it
+	bad      *badRequest   // what is wrong with the body; set before sent is closed
+	sent     chan struct{} // closed when the other goroutine has ended
+	watcher  *time.Timer   // starts it; nil where it was started at once
 
 	mu       sync.Mutex
-	answered bool // guards the deadline of the answer
+	backend  *backend // nil once it waits in the pool
+	watching bool     // the answer has a deadline
+	answered bool     // guards the deadline of the answer
+	stopping bool     // the sender is being interrupted on purpose
+	gone     bool     // the client went away
+}
+
+// watchDelay is how long an answer may take before the client is watched.
+const watchDelay = 50 * time.Millisecond
+
+// use makes a connection the exchange's, and ends the one it had.
+func (x *exchange) use(b *backend) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.backend != nil {
+		x.backend.kill()
+	}
+	x.backend = b
+	if x.watching {
+		_ = b.SetDeadline(time.Now().Add(answerTimeout))
+	}
+	if x.gone {
+		b.kill()
+	}
+	x.c.attach(b)
+}
+
+// end closes the connection to the app unless it waits for another request.
+func (x *exchange) end() {
+	x.c.attach(nil)
+	if x.backend != nil {
+		_ = x.backend.Close()
+	}
 }
 
 func (x *exchange) run() bool {
-	x.bodyRead.Store(x.body.done())
-	go x.send()
-	limit := &io.LimitedReader{R: x.backend, N: maxAnswerHead}
-	br := bufio.NewReaderSize(limit, 4<<10)
-	resp, err := x.receiveHead(br)
-	limit.N = math.MaxInt64
+	resp, err := x.ask()
+	x.backend.unlimit()
 	switch {
 	case err != nil:
-		x.stop(kill)
+		x.stop((*backend).kill)
 		if x.bad != nil {
 			x.s.refuse(x.c, x.bad)
 			return false
 		}
-		if x.gone.Load() {
+		if x.gone {
 			return false
 		}
 		return x.fail(err)
 	case resp.StatusCode == http.StatusSwitchingProtocols:
-		return x.switchProtocols(resp, br)
+		return x.switchProtocols(resp)
 	}
 	reuse := x.req.keepAlive() && x.bodyRead.Load() && !x.c.run.isStopping()
 	reuse, err = x.relay(resp, reuse)
 	if err != nil {
-		x.stop(kill)
+		x.stop((*backend).kill)
 		return false
 	}
-	x.stop(func(backend net.Conn) { _ = backend.Close() })
-	if x.gone.Load() {
+	x.finish(resp)
+	if x.gone {
 		return false
 	}
 	if !x.body.done() {
@@ -133,6 +147,51 @@ func (x *exchange) run() bool {
 		return false
 	}
 	return reuse
+}
+
+// ask sends the request and receives the head of the response. A connection
+// that has waited may turn out to be dead; then a fresh one is tried.
+func (x *exchange) ask() (*http.Response, error) {
+	x.bodyRead.Store(x.body.done())
+	if !x.body.done() {
+		go x.send()
+		return x.receiveHead()
+	}
+	x.watcher = time.AfterFunc(watchDelay, x.watch)
+	for {
+		// An app may have answered although it takes no more.
+		x.sentAll.Store(x.sendHead() == nil)
+		resp, err := x.receiveHead()
+		dead := err != nil && x.backend.reused && x.backend.untouched() && !errors.Is(err, os.ErrDeadlineExceeded)
+		if !dead {
+			return resp, err
+		}
+		b, dialErr := x.s.connect(x.c.run.ctx, x.target, false)
+		if dialErr != nil {
+			return nil, dialErr
+		}
+		x.use(b)
+	}
+}
+
+// finish ends the sender after a complete response, and keeps the connection
+// to the app where nothing of this exchange is left on it.
+func (x *exchange) finish(resp *http.Response) {
+	b := x.backend
+	if !b.canRest() || resp.Close || !x.sentAll.Load() || x.req.upgrade() != "" || b.br.Buffered() > 0 {
+		x.stop(func(b *backend) { _ = b.Close() })
+		return
+	}
+	x.stop(nil)
+	if x.gone {
+		return
+	}
+	if x.watching || x.watcher == nil {
+		_ = b.SetDeadline(time.Time{})
+	}
+	x.c.attach(nil)
+	x.backend = nil
+	x.s.pool.put(b)
 }
 
 // fail answers for an app that did not.
@@ -145,7 +204,8 @@ func (x *exchange) fail(err error) bool {
 	return x.s.answer(x.c, x.req, x.body, unreachable(x.req, x.target, status))
 }
 
-// send writes the request to the app, then waits for the client to leave.
+// send writes a request with a body to the app, then waits for the client to
+// leave.
 func (x *exchange) send() {
 	defer close(x.sent)
 	err := x.sendRequest()
@@ -154,11 +214,7 @@ func (x *exchange) send() {
 		x.leave()
 		return
 	}
-	x.mu.Lock()
-	if !x.answered {
-		_ = x.backend.SetReadDeadline(time.Now().Add(answerTimeout))
-	}
-	x.mu.Unlock()
+	x.limitAnswer()
 	if err != nil {
 		// An app that stopped reading may still answer, and many clients look
 		// for an answer only when they have sent everything.
@@ -167,6 +223,35 @@ func (x *exchange) send() {
 			return
 		}
 	}
+	x.sentAll.Store(err == nil)
+	x.waitForLeave()
+}
+
+// watch is send for a request that has been sent.
+func (x *exchange) watch() {
+	defer close(x.sent)
+	x.mu.Lock()
+	if x.stopping {
+		x.mu.Unlock()
+		return
+	}
+	_ = x.c.SetReadDeadline(time.Time{})
+	x.mu.Unlock()
+	x.limitAnswer()
+	x.waitForLeave()
+}
+
+// limitAnswer bounds the wait for an answer that has not begun.
+func (x *exchange) limitAnswer() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.watching = true
+	if !x.answered {
+		_ = x.backend.SetDeadline(time.Now().Add(answerTimeout))
+	}
+}
+
+func (x *exchange) waitForLeave() {
 	// A request that follows already leaves nothing to watch for.
 	if _, err := x.c.br.Peek(1); err != nil {
 		x.leave()
@@ -176,17 +261,22 @@ func (x *exchange) send() {
 // leave ends the exchange because the client is gone, unless the sender was
 // only interrupted.
 func (x *exchange) leave() {
-	if x.stopping.Load() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.stopping {
 		return
 	}
-	x.gone.Store(true)
-	kill(x.backend)
+	x.gone = true
+	x.backend.kill()
 }
 
 var errClient = errors.New("proxy: reading the request failed")
 
-func (x *exchange) sendRequest() error {
+func (x *exchange) sendHead() error {
 	h := x.s.backendHeader(x.c, x.req, x.target, x.prefix)
+	if !x.backend.canRest() && x.req.upgrade() == "" {
+		h.Set("Connection", "close")
+	}
 	switch {
 	case x.req.length == chunked:
 		h.Set("Transfer-Encoding", "chunked")
@@ -196,7 +286,13 @@ func (x *exchange) sendRequest() error {
 	h.Set("Host", x.req.host)
 	var head bytes.Buffer
 	writeHead(&head, fmt.Sprintf("%s %s HTTP/1.1", x.req.method, x.rest), h)
-	if err := x.writeBackend(head.Bytes()); err != nil {
+	_, err := x.backend.Write(head.Bytes())
+	return err
+}
+
+func (x *exchange) sendRequest() error {
+	_ = x.backend.SetWriteDeadline(time.Now().Add(answerTimeout))
+	if err := x.sendHead(); err != nil {
 		return err
 	}
 	p := buffers.Get().(*[]byte)
@@ -207,7 +303,8 @@ func (x *exchange) sendRequest() error {
 			x.bodyRead.Store(true)
 		}
 		if n > 0 {
-			if err := x.writeBackend((*p)[:n]); err != nil {
+			_ = x.backend.SetWriteDeadline(time.Now().Add(answerTimeout))
+			if _, err := x.backend.Write((*p)[:n]); err != nil {
 				return err
 			}
 		}
@@ -218,28 +315,31 @@ func (x *exchange) sendRequest() error {
 	return nil
 }
 
-func (x *exchange) writeBackend(p []byte) error {
-	_ = x.backend.SetWriteDeadline(time.Now().Add(answerTimeout))
-	_, err := x.backend.Write(p)
-	return err
-}
-
 // stop ends the sender and waits for it; the client connection is ready to be
 // read again afterwards. end is what becomes of the backend, nil to keep it.
-func (x *exchange) stop(end func(backend net.Conn)) {
-	x.stopping.Store(true)
-	_ = x.c.SetReadDeadline(time.Unix(1, 0))
+func (x *exchange) stop(end func(*backend)) {
+	begun := x.watcher == nil || !x.watcher.Stop()
+	if begun {
+		x.mu.Lock()
+		x.stopping = true
+		_ = x.c.SetReadDeadline(time.Unix(1, 0))
+		x.mu.Unlock()
+	}
 	if end != nil {
 		end(x.backend)
+	}
+	if !begun {
+		return
 	}
 	<-x.sent
 	_ = x.c.SetReadDeadline(time.Time{})
 }
 
 // receiveHead reads the head of the final response and passes interim ones on.
-func (x *exchange) receiveHead(br *bufio.Reader) (*http.Response, error) {
+func (x *exchange) receiveHead() (*http.Response, error) {
+	x.backend.limitHead()
 	for {
-		resp, err := http.ReadResponse(br, &http.Request{Method: x.req.method})
+		resp, err := http.ReadResponse(x.backend.br, &http.Request{Method: x.req.method})
 		if err != nil {
 			return nil, err
 		}
@@ -252,7 +352,9 @@ func (x *exchange) receiveHead(br *bufio.Reader) (*http.Response, error) {
 			}
 			x.mu.Lock()
 			x.answered = true
-			_ = x.backend.SetReadDeadline(time.Time{})
+			if x.watching {
+				_ = x.backend.SetReadDeadline(time.Time{})
+			}
 			x.mu.Unlock()
 			return resp, nil
 		}
@@ -365,10 +467,11 @@ func (x *exchange) endChunks(trailer http.Header) error {
 }
 
 // switchProtocols passes the app's consent on and then carries bytes.
-func (x *exchange) switchProtocols(resp *http.Response, br *bufio.Reader) bool {
+func (x *exchange) switchProtocols(resp *http.Response) bool {
 	x.stop(nil)
-	if !x.body.done() || x.gone.Load() || !x.c.run.mark(x.c, upgraded) {
-		kill(x.backend)
+	_ = x.c.SetReadDeadline(time.Time{})
+	if !x.body.done() || x.gone || !x.c.run.mark(x.c, upgraded) {
+		x.backend.kill()
 		return false
 	}
 	h := x.s.clientHeader(resp.Header, x.req.host, x.prefix)
@@ -377,16 +480,16 @@ func (x *exchange) switchProtocols(resp *http.Response, br *bufio.Reader) bool {
 	var head bytes.Buffer
 	writeHead(&head, statusLine(resp.StatusCode, ""), h)
 	if _, err := x.c.Write(head.Bytes()); err != nil {
-		kill(x.backend)
+		x.backend.kill()
 		return false
 	}
 	_ = x.backend.SetDeadline(time.Time{})
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		x.splice(x.backend, x.c.br)
+		x.splice(x.backend.Conn, x.c.br)
 	}()
-	x.splice(x.c.Conn, br)
+	x.splice(x.c.Conn, x.backend.br)
 	<-up
 	return false
 }
@@ -401,6 +504,6 @@ func (x *exchange) splice(to net.Conn, from io.Reader) {
 	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
 		return
 	}
-	kill(x.backend)
+	x.backend.kill()
 	x.c.abort()
 }

@@ -247,6 +247,16 @@ func (r *request) upgrade() string {
 	return ""
 }
 
+// isRepeatable tells whether the request may be sent again when the connection
+// to the app ends before an answer.
+func (r *request) isRepeatable() bool {
+	switch r.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return r.length == 0
+	}
+	return false
+}
+
 func (r *request) body(br *bufio.Reader) body {
 	if r.length == chunked {
 		return &chunkBody{br: br}

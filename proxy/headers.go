@@ -98,7 +98,6 @@ func (s *Server) backendHeader(c *client, req *request, t Target, prefix string)
 	}
 	s.filterCookies(h)
 	h["Authorization"] = filter(h["Authorization"], func(v string) bool { return kioscToken(v) == "" })
-	h.Set("Connection", "close")
 	if upgrade != "" {
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", upgrade)

@@ -16,6 +16,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -107,6 +108,12 @@ type Gate interface {
 // upgraded connection ended, and Kill(), to end it at once where Close lets
 // the app finish what it sends. Any of them may be called more than once, and
 // while other goroutines read and write.
+//
+// A connection is used for several requests, also of several users, one after
+// the other, if it has two more methods: Rest(), which says that it waits for
+// the next request now, and Resume() bool, which says that the wait is over. It
+// answers false when bytes have come meanwhile or either side has ended it;
+// nothing but Kill and Close is called then.
 type Dialer interface {
 	Dial(ctx context.Context, t Target) (net.Conn, error)
 }
@@ -157,6 +164,7 @@ type Server struct {
 	log   *slog.Logger
 	grace time.Duration
 	slots chan struct{} // one taken for each connection
+	pool  pool
 }
 
 // New returns a Server for the given parts.
@@ -193,6 +201,9 @@ type client struct {
 	br  *bufio.Reader
 	run *run
 	tls bool
+
+	mu  sync.Mutex
+	app *backend // nil while it is none of its own
 }
 
 // Serve accepts connections from ln, plain or of crypto/tls, until ctx ends,
@@ -217,6 +228,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	r.wg.Wait()
 	kill.Stop()
+	s.pool.clear()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -295,6 +307,26 @@ func (r *run) closeAll() {
 	defer r.mu.Unlock()
 	for c := range r.conns {
 		c.abort()
+		c.killApp()
+	}
+}
+
+// attach says to which app the connection speaks, so that the end of the grace
+// period ends that as well.
+func (c *client) attach(app *backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.app = app
+	if app != nil && c.run.ctx.Err() != nil {
+		app.kill()
+	}
+}
+
+func (c *client) killApp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.app != nil {
+		c.app.kill()
 	}
 }
 
@@ -341,6 +373,8 @@ func (s *Server) serveConn(r *run, conn net.Conn) {
 	}
 }
 
+var headEnd = []byte("\r\n\r\n")
+
 // serveOne waits for a request and answers it; it reports whether the
 // connection can carry another one.
 func (s *Server) serveOne(c *client) bool {
@@ -349,7 +383,9 @@ func (s *Server) serveOne(c *client) bool {
 		return false
 	}
 	c.run.mark(c, busy)
-	_ = c.SetReadDeadline(time.Now().Add(headTimeout))
+	if ahead, _ := c.br.Peek(c.br.Buffered()); !bytes.Contains(ahead, headEnd) {
+		_ = c.SetReadDeadline(time.Now().Add(headTimeout))
+	}
 	raw, err := readHead(c.br)
 	var req *request
 	if err == nil {
@@ -363,8 +399,10 @@ func (s *Server) serveOne(c *client) bool {
 	if err != nil {
 		return false
 	}
-	_ = c.SetReadDeadline(time.Time{})
 	body := req.body(c.br)
+	if !body.done() {
+		_ = c.SetReadDeadline(time.Time{})
+	}
 	if id, rest, ok := split(req.target); ok {
 		return s.serveContainer(c, req, body, id, rest)
 	}

@@ -218,6 +218,32 @@ func TestStreamDeadlines(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestQuietTakesNothing(t *testing.T) {
+	l := newLink(t)
+	manager, agent := l.pair(t)
+	require.True(t, manager.Quiet())
+	agent.Write([]byte("a"))
+	require.Eventually(t, func() bool { return !manager.Quiet() }, patience, time.Millisecond)
+	got := make([]byte, 2)
+	n, err := manager.Read(got)
+	require.NoError(t, err)
+	require.Equal(t, "a", string(got[:n]))
+	require.True(t, manager.Quiet())
+	agent.CloseWrite()
+	require.Eventually(t, func() bool { return !manager.Quiet() }, patience, time.Millisecond)
+
+	manager, agent = l.pair(t)
+	require.True(t, manager.Quiet())
+	agent.Kill()
+	require.Eventually(t, func() bool { return !manager.Quiet() }, patience, time.Millisecond)
+	manager, _ = l.pair(t)
+	manager.Close()
+	require.False(t, manager.Quiet())
+	manager, _ = l.pair(t)
+	l.agent.Close()
+	require.Eventually(t, func() bool { return !manager.Quiet() }, patience, time.Millisecond)
+}
+
 func TestFramesAreFollowedHoweverCut(t *testing.T) {
 	data := []byte{0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 'a', 'b', 'c'}
 	ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9}

@@ -67,6 +67,16 @@ func (s *Stream) read(p []byte) (int, error) {
 	return n, streamError(err)
 }
 
+// Quiet tells whether there is nothing to read: no bytes wait, and the stream has not ended in any way. It must not be
+// called during a Read, and takes away the deadline of later ones.
+func (s *Stream) Quiet() bool {
+	if s.ended.Load() || s.mux.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false
+	}
+	_, err := s.read(nil) // takes nothing
+	return s.mux.SetReadDeadline(time.Time{}) == nil && err == os.ErrDeadlineExceeded
+}
+
 // Write blocks while the other side has not read enough of what was written before.
 func (s *Stream) Write(p []byte) (int, error) {
 	if s.ended.Load() {

@@ -30,38 +30,56 @@ func (v *visits) enter(container string, stream *wire.Stream) *visit {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.open[container]++
-	return &visit{Stream: stream, of: v, container: container}
+	return &visit{Stream: stream, of: v, container: container, counted: true}
 }
 
-// visit is one connection of a visitor.
+// visit is one connection of a visitor. It counts while it is in use, not while the proxy keeps it for the next one.
 type visit struct {
 	*wire.Stream
 	of        *visits
 	container string
-	leaving   sync.Once
+	counted   bool // guarded by of.mu
+}
+
+// Rest says that the connection waits to be used again.
+func (v *visit) Rest() { v.count(false) }
+
+// Resume says that it is used again. It returns false when the stream can't be.
+func (v *visit) Resume() bool {
+	if !v.Quiet() {
+		return false
+	}
+	v.count(true)
+	return true
 }
 
 // Close ends the connection, see wire.Stream.
 func (v *visit) Close() error {
-	v.leave()
+	v.count(false)
 	return v.Stream.Close()
 }
 
 // Kill ends the connection, see wire.Stream.
 func (v *visit) Kill() {
-	v.leave()
+	v.count(false)
 	v.Stream.Kill()
 }
 
-func (v *visit) leave() {
-	v.leaving.Do(func() {
-		v.of.mu.Lock()
-		defer v.of.mu.Unlock()
-		if v.of.open[v.container]--; v.of.open[v.container] == 0 {
-			delete(v.of.open, v.container)
-			v.of.ended[v.container] = time.Now()
-		}
-	})
+func (v *visit) count(use bool) {
+	v.of.mu.Lock()
+	defer v.of.mu.Unlock()
+	if v.counted == use {
+		return
+	}
+	v.counted = use
+	if use {
+		v.of.open[v.container]++
+		return
+	}
+	if v.of.open[v.container]--; v.of.open[v.container] == 0 {
+		delete(v.of.open, v.container)
+		v.of.ended[v.container] = time.Now()
+	}
 }
 
 // here counts the visits through this manager, those included that have just ended.
