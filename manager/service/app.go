@@ -1,6 +1,9 @@
 package service
 
 import (
+	"sync"
+	"time"
+
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
 )
@@ -16,22 +19,88 @@ type App struct {
 // OpenApp decides for one request to an app, from the local state alone. An API token that is shown goes before the
 // session. The error has code Conflict when the container doesn't run.
 func (s *Service) OpenApp(session, token, container string) (App, error) {
-	var a Actor
-	var err error
+	secret := session
 	if token != "" {
-		a, err = s.ByToken(token)
-	} else {
-		a, err = s.BySession(session)
+		secret = token
 	}
+	visit := visit{string(auth.HashSecret(secret)), token != "", container}
+	index := s.store.AppliedIndex() // before the state is read, which may be newer
+	if app, ok := s.opened.get(visit, index); ok {
+		return app, nil
+	}
+	app, until, err := s.openApp(secret, token != "", container)
+	if err == nil {
+		s.opened.put(visit, index, app, until)
+	}
+	return app, err
+}
+
+// openApp also returns until when that is so if the state doesn't change, or the zero time for always.
+func (s *Service) openApp(secret string, api bool, container string) (app App, until time.Time, err error) {
+	find := sessionUser
+	if api {
+		find = tokenUser
+	}
+	a, err := s.actor(secret, api, func(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
+		user, until, ok, err = find(tx, hash)
+		return user, until, ok, err
+	})
 	if err != nil {
-		return App{}, err
+		return app, until, err
 	}
 	c, err := s.container(a, container, auth.ProxyContainer)
 	if err != nil {
-		return App{}, err
+		return app, until, err
 	}
 	if c.State != state.Running || c.DockerID == "" || c.Pending() {
-		return App{}, state.Errorf(state.Conflict, "The container is not running.")
+		return app, until, state.Errorf(state.Conflict, "The container is not running.")
 	}
-	return App{Container: c.ID, DockerID: c.DockerID, Node: c.Node, Port: c.Port, Title: c.Title, User: a.User.Name}, nil
+	return App{Container: c.ID, DockerID: c.DockerID, Node: c.Node, Port: c.Port, Title: c.Title, User: a.User.Name}, until, nil
+}
+
+// visit is what OpenApp decides about.
+type visit struct {
+	hash      string // of the secret
+	api       bool
+	container string
+}
+
+// maxOpened bounds the decisions that are kept. Others are made anew for each request.
+const maxOpened = 10_000
+
+// opened keeps what OpenApp has allowed for as long as the state doesn't change at all, so that the many requests of one
+// page are decided once. Refusals are not kept.
+type opened struct {
+	mu    sync.Mutex
+	index uint64 // of the state in which all were made
+	apps  map[visit]openedApp
+}
+
+type openedApp struct {
+	App
+	until time.Time
+}
+
+func (o *opened) get(v visit, index uint64) (App, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.index != index {
+		return App{}, false
+	}
+	app, ok := o.apps[v]
+	return app.App, ok && (app.until.IsZero() || app.until.After(time.Now()))
+}
+
+func (o *opened) put(v visit, index uint64, app App, until time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if index < o.index {
+		return
+	}
+	if index > o.index || o.apps == nil {
+		o.index, o.apps = index, make(map[visit]openedApp)
+	}
+	if len(o.apps) < maxOpened {
+		o.apps[v] = openedApp{app, until}
+	}
 }

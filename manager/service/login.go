@@ -60,19 +60,19 @@ func (s *Service) Logout(ctx context.Context, secret string) error {
 }
 
 // BySession tells who has this session.
-func (s *Service) BySession(secret string) (Actor, error) {
-	return s.actor(secret, false, func(tx *state.Tx, hash []byte) (string, time.Time, bool, error) {
-		session, ok, err := tx.Session(hash)
-		return session.User, session.ExpiresAt, ok, err
-	})
-}
+func (s *Service) BySession(secret string) (Actor, error) { return s.actor(secret, false, sessionUser) }
 
 // ByToken tells whose API token this is.
-func (s *Service) ByToken(token string) (Actor, error) {
-	return s.actor(token, true, func(tx *state.Tx, hash []byte) (string, time.Time, bool, error) {
-		t, ok, err := tx.Token(hash)
-		return t.User, t.ExpiresAt, ok, err
-	})
+func (s *Service) ByToken(token string) (Actor, error) { return s.actor(token, true, tokenUser) }
+
+func sessionUser(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
+	session, ok, err := tx.Session(hash)
+	return session.User, session.ExpiresAt, ok, err
+}
+
+func tokenUser(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
+	t, ok, err := tx.Token(hash)
+	return t.User, t.ExpiresAt, ok, err
 }
 
 var errNotLoggedIn = state.Errorf(state.Unauthenticated, "You are not logged in, or your login has expired.")

@@ -37,6 +37,7 @@ type Service struct {
 	sealer   Sealer
 	progress Progress
 	logger   *slog.Logger
+	opened   opened
 }
 
 // New makes a Service on top of this manager's node.
