@@ -32,23 +32,20 @@ func (s *Server) isReserved(cookie string) bool {
 	return strings.HasPrefix(name, tokenPrefix)
 }
 
-// filterCookies takes Kiosc's cookies out and leaves the others as they are.
-func (s *Server) filterCookies(h http.Header) {
-	var lines []string
-	for _, line := range h["Cookie"] {
-		pairs := strings.Split(line, ";")
-		kept := filter(pairs, func(pair string) bool {
-			name, _, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-			return !s.isReserved(strings.Trim(name, " \t"))
-		})
-		if rest := strings.Trim(strings.Join(kept, ";"), " \t"); rest != "" {
-			lines = append(lines, rest)
+// foreignCookies takes Kiosc's cookies out and leaves the others as they are.
+func (s *Server) foreignCookies(line string) string {
+	kept := make([]byte, 0, len(line))
+	for pair := range strings.SplitSeq(line, ";") {
+		name, _, _ := strings.Cut(pair, "=")
+		if s.isReserved(strings.Trim(name, " \t")) {
+			continue
 		}
+		if len(kept) > 0 {
+			kept = append(kept, ';')
+		}
+		kept = append(kept, pair...)
 	}
-	delete(h, "Cookie")
-	if len(lines) > 0 {
-		h["Cookie"] = lines
-	}
+	return strings.Trim(string(kept), " \t")
 }
 
 // scopeCookie confines a cookie to its app. It drops Kiosc's own names, and

@@ -1,15 +1,11 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -273,20 +269,9 @@ func (x *exchange) leave() {
 var errClient = errors.New("proxy: reading the request failed")
 
 func (x *exchange) sendHead() error {
-	h := x.s.backendHeader(x.c, x.req, x.target, x.prefix)
-	if !x.backend.canRest() && x.req.upgrade() == "" {
-		h.Set("Connection", "close")
-	}
-	switch {
-	case x.req.length == chunked:
-		h.Set("Transfer-Encoding", "chunked")
-	case x.req.length > 0 || x.req.method == http.MethodPost || x.req.method == http.MethodPut || x.req.method == http.MethodPatch:
-		h.Set("Content-Length", strconv.FormatInt(x.req.length, 10))
-	}
-	h.Set("Host", x.req.host)
-	var head bytes.Buffer
-	writeHead(&head, fmt.Sprintf("%s %s HTTP/1.1", x.req.method, x.rest), h)
-	_, err := x.backend.Write(head.Bytes())
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	_, err := x.backend.Write(x.appHead((*p)[:0]))
 	return err
 }
 
@@ -335,11 +320,14 @@ func (x *exchange) stop(end func(*backend)) {
 	_ = x.c.SetReadDeadline(time.Time{})
 }
 
+// asked is what ReadResponse wants to know of a request.
+var asked = map[bool]*http.Request{true: {Method: http.MethodHead}, false: {Method: http.MethodGet}}
+
 // receiveHead reads the head of the final response and passes interim ones on.
 func (x *exchange) receiveHead() (*http.Response, error) {
 	x.backend.limitHead()
 	for {
-		resp, err := http.ReadResponse(x.backend.br, &http.Request{Method: x.req.method})
+		resp, err := http.ReadResponse(x.backend.br, asked[x.req.method == http.MethodHead])
 		if err != nil {
 			return nil, err
 		}
@@ -361,149 +349,10 @@ func (x *exchange) receiveHead() (*http.Response, error) {
 		if x.req.minor == 0 {
 			continue
 		}
-		var b bytes.Buffer
-		writeHead(&b, statusLine(resp.StatusCode, ""), x.s.clientHeader(resp.Header, x.req.host, x.prefix))
-		if _, err := x.c.Write(b.Bytes()); err != nil {
+		b := x.appendForClient(appendStatus(nil, resp.StatusCode, ""), resp.Header)
+		if _, err := x.c.Write(append(b, "\r\n"...)); err != nil {
 			x.leave()
 			return nil, err
 		}
 	}
-}
-
-// relay passes the final response on as it comes; it reports whether the
-// connection can be kept.
-func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
-	defer resp.Body.Close()
-	h := x.s.clientHeader(resp.Header, x.req.host, x.prefix)
-	bodyless := x.req.method == http.MethodHead || resp.StatusCode == http.StatusNoContent ||
-		resp.StatusCode == http.StatusNotModified
-	chunks := false
-	switch {
-	case resp.StatusCode == http.StatusNoContent:
-	case bodyless:
-		if v := resp.Header.Get("Content-Length"); v != "" {
-			h.Set("Content-Length", v)
-		}
-	case resp.ContentLength >= 0:
-		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
-	case x.req.minor == 1:
-		chunks = true
-		h.Set("Transfer-Encoding", "chunked")
-		for name := range resp.Trailer {
-			h.Add("Trailer", name)
-		}
-	default:
-		reuse = false
-	}
-	if !reuse {
-		h.Set("Connection", "close")
-	} else if x.req.minor == 0 {
-		h.Set("Connection", "keep-alive")
-	}
-	var head bytes.Buffer
-	_, reason, _ := strings.Cut(resp.Status, " ")
-	writeHead(&head, statusLine(resp.StatusCode, oneLine(reason)), h)
-	if _, err := x.c.Write(head.Bytes()); err != nil {
-		return false, err
-	}
-	if bodyless {
-		return reuse, nil
-	}
-	if err := x.relayBody(resp.Body, chunks); err != nil {
-		if !chunks && resp.ContentLength < 0 {
-			x.c.reset()
-		}
-		return false, err
-	}
-	if chunks {
-		return reuse, x.endChunks(resp.Trailer)
-	}
-	return reuse, nil
-}
-
-// sizeRoom is the room before a piece for its size in hexadecimal and CR LF.
-const sizeRoom = 10
-
-// relayBody writes each piece to the client as soon as it is read.
-func (x *exchange) relayBody(from io.Reader, chunks bool) error {
-	p := buffers.Get().(*[]byte)
-	defer buffers.Put(p)
-	buf := *p
-	for {
-		n, err := from.Read(buf[sizeRoom : len(buf)-2])
-		if n > 0 {
-			out := buf[sizeRoom : sizeRoom+n]
-			if chunks {
-				size := strconv.FormatInt(int64(n), 16) + "\r\n"
-				start := sizeRoom - len(size)
-				copy(buf[start:], size)
-				copy(buf[sizeRoom+n:], "\r\n")
-				out = buf[start : sizeRoom+n+2]
-			}
-			if _, err := x.c.Write(out); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func (x *exchange) endChunks(trailer http.Header) error {
-	kept := http.Header{}
-	for name, values := range trailer {
-		if !noTrailer[name] && isToken(name) {
-			kept[name] = values
-		}
-	}
-	var b bytes.Buffer
-	writeHead(&b, "0", kept)
-	_, err := x.c.Write(b.Bytes())
-	return err
-}
-
-// switchProtocols passes the app's consent on and then carries bytes.
-func (x *exchange) switchProtocols(resp *http.Response) bool {
-	x.stop(nil)
-	_ = x.c.SetReadDeadline(time.Time{})
-	if !x.body.done() || x.gone || !x.c.run.mark(x.c, upgraded) {
-		x.backend.kill()
-		return false
-	}
-	h := x.s.clientHeader(resp.Header, x.req.host, x.prefix)
-	h.Set("Connection", "Upgrade")
-	h.Set("Upgrade", resp.Header.Get("Upgrade"))
-	var head bytes.Buffer
-	writeHead(&head, statusLine(resp.StatusCode, ""), h)
-	if _, err := x.c.Write(head.Bytes()); err != nil {
-		x.backend.kill()
-		return false
-	}
-	_ = x.backend.SetDeadline(time.Time{})
-	up := make(chan struct{})
-	go func() {
-		defer close(up)
-		x.splice(x.backend.Conn, x.c.br)
-	}()
-	x.splice(x.c.Conn, x.backend.br)
-	<-up
-	return false
-}
-
-// splice carries one direction. An orderly end is passed on as such where the
-// connection can; anything else ends both directions.
-func (x *exchange) splice(to net.Conn, from io.Reader) {
-	p := buffers.Get().(*[]byte)
-	defer buffers.Put(p)
-	// The wrapper hides ReadFrom and WriteTo, which would bring own buffers.
-	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *p)
-	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
-		return
-	}
-	x.backend.kill()
-	x.c.abort()
 }

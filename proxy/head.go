@@ -44,7 +44,7 @@ type body interface {
 
 // readHead reads a head up to and with its empty line.
 func readHead(br *bufio.Reader) ([]byte, error) {
-	var raw []byte
+	raw := make([]byte, 0, max(512, br.Buffered()))
 	start, skipped := 0, false
 	for {
 		part, err := br.ReadSlice('\n')
@@ -83,18 +83,27 @@ func parseHead(raw []byte) (*request, error) {
 	if !ok {
 		return nil, malformed("the head of the request is incomplete")
 	}
-	lines := strings.Split(text, "\r\n")
-	req := &request{raw: raw, header: make(http.Header, len(lines))}
-	authority, err := req.parseLine(lines[0])
+	first, rest, more := strings.Cut(text, "\r\n")
+	fields := strings.Count(text, "\r\n")
+	req := &request{raw: raw, header: make(http.Header, fields)}
+	authority, err := req.parseLine(first)
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range lines[1:] {
+	values := make([]string, 0, fields) // one allocation for the first value of each
+	for more {
+		var line string
+		line, rest, more = strings.Cut(rest, "\r\n")
 		name, value, err := parseField(line)
 		if err != nil {
 			return nil, err
 		}
-		req.header[name] = append(req.header[name], value)
+		if have := req.header[name]; have != nil {
+			req.header[name] = append(have, value)
+			continue
+		}
+		values = append(values, value)
+		req.header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	if err := req.parseHost(authority); err != nil {
 		return nil, err
@@ -171,10 +180,10 @@ func parseField(line string) (name, value string, err error) {
 func isToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' {
 			continue
 		}
-		if !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+		if !strings.ContainsRune("!#$%&'*+.^_`|~", rune(c)) {
 			return false
 		}
 	}

@@ -3,22 +3,34 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 const tokenPrefix = "kiosc_"
 
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+// isHopByHop finds fields of one connection; names are in canonical form.
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	}
+	return false
 }
 
-// overreaching are response fields that would act on all of Kiosc's origin
+// isOverreaching finds response fields that would act on all of Kiosc's origin
 // and not on one app: what browsers store and do for it, which scope workers
 // get, and where they send reports about it.
-var overreaching = []string{
-	"Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Alt-Svc",
-	"Public-Key-Pins", "Public-Key-Pins-Report-Only", "Nel", "Report-To",
+func isOverreaching(name string) bool {
+	switch name {
+	case "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Alt-Svc",
+		"Public-Key-Pins", "Public-Key-Pins-Report-Only", "Nel", "Report-To":
+		return true
+	}
+	return false
 }
 
 // hasToken looks for a word in a comma-separated field.
@@ -33,27 +45,51 @@ func hasToken(h http.Header, name, token string) bool {
 	return false
 }
 
-func dropHopByHop(h http.Header) {
+// connectionNames returns the fields that Connection makes hop-by-hop besides
+// those that always are.
+func connectionNames(h http.Header) (names []string) {
 	for _, v := range h["Connection"] {
 		for part := range strings.SplitSeq(v, ",") {
-			h.Del(strings.Trim(part, " \t"))
+			switch part = strings.Trim(part, " \t"); {
+			case strings.EqualFold(part, "keep-alive"), strings.EqualFold(part, "close"), strings.EqualFold(part, "upgrade"):
+			default:
+				names = append(names, textproto.CanonicalMIMEHeaderKey(part))
+			}
 		}
 	}
-	for _, name := range hopByHop {
-		h.Del(name)
-	}
+	return names
 }
 
 // isUntrusted finds fields by which apps learn who the user is and where the
 // request came from. Underscores count as dashes because CGI and WSGI make
 // both the same.
 func isUntrusted(name string) bool {
-	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	switch name {
-	case "forwarded", "x-real-ip", "remote-user", "x-remote-user":
-		return true
+	for _, known := range []string{"forwarded", "x-real-ip", "remote-user", "x-remote-user"} {
+		if len(name) == len(known) && hasCGIPrefix(name, known) {
+			return true
+		}
 	}
-	return strings.HasPrefix(name, "x-forwarded-")
+	return hasCGIPrefix(name, "x-forwarded-")
+}
+
+// hasCGIPrefix compares as CGI sees names; prefix has small letters and dashes.
+func hasCGIPrefix(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		c := name[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // credentials reads what the request shows of its sender.
@@ -84,38 +120,55 @@ func kioscToken(authorization string) string {
 	return ""
 }
 
-// backendHeader makes the header an app gets.
-func (s *Server) backendHeader(c *client, req *request, t Target, prefix string) http.Header {
-	h := req.header.Clone()
-	trailers := hasToken(h, "Te", "trailers")
-	announced := h["Trailer"]
-	upgrade := req.upgrade()
-	dropHopByHop(h)
-	for name := range h {
-		if isUntrusted(name) {
-			delete(h, name)
+// appHead makes the head that the app gets.
+func (x *exchange) appHead(b []byte) []byte {
+	r := x.req
+	b = append(append(append(append(b, r.method...), ' '), x.rest...), " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", r.host)
+	named := connectionNames(r.header)
+	for name, values := range r.header {
+		if isHopByHop(name) || isUntrusted(name) || slices.Contains(named, name) {
+			continue
+		}
+		for _, v := range values {
+			switch name {
+			case "Cookie":
+				v = x.s.foreignCookies(v)
+			case "Authorization":
+				if kioscToken(v) != "" {
+					v = ""
+				}
+			}
+			if v != "" || name != "Cookie" && name != "Authorization" {
+				b = appendField(b, name, v)
+			}
 		}
 	}
-	s.filterCookies(h)
-	h["Authorization"] = filter(h["Authorization"], func(v string) bool { return kioscToken(v) == "" })
-	if upgrade != "" {
-		h.Set("Connection", "Upgrade")
-		h.Set("Upgrade", upgrade)
+	if hasToken(r.header, "Te", "trailers") {
+		b = appendField(b, "Te", "trailers")
 	}
-	if trailers {
-		h.Set("Te", "trailers")
+	switch upgrade := r.upgrade(); {
+	case upgrade != "":
+		b = appendField(appendField(b, "Connection", "Upgrade"), "Upgrade", upgrade)
+	case !x.backend.canRest():
+		b = appendField(b, "Connection", "close")
 	}
-	if req.length == chunked && len(announced) > 0 {
-		h["Trailer"] = announced
+	switch {
+	case r.length == chunked:
+		for _, v := range r.header["Trailer"] {
+			b = appendField(b, "Trailer", v)
+		}
+		b = appendField(b, "Transfer-Encoding", "chunked")
+	case r.length > 0 || r.method == http.MethodPost || r.method == http.MethodPut || r.method == http.MethodPatch:
+		b = appendField(b, "Content-Length", strconv.FormatInt(r.length, 10))
 	}
-	h.Set("X-Forwarded-User", oneLine(t.User))
-	h.Set("X-Forwarded-Prefix", prefix)
-	h.Set("X-Forwarded-Proto", c.scheme())
-	if req.host != "" {
-		h.Set("X-Forwarded-Host", req.host)
+	b = appendField(b, "X-Forwarded-User", oneLine(x.target.User))
+	b = appendField(b, "X-Forwarded-Prefix", x.prefix)
+	b = appendField(b, "X-Forwarded-Proto", x.c.scheme())
+	if r.host != "" {
+		b = appendField(b, "X-Forwarded-Host", r.host)
 	}
-	h.Set("X-Forwarded-For", c.address())
-	return h
+	return append(appendField(b, "X-Forwarded-For", x.c.address()), "\r\n"...)
 }
 
 func (c *client) scheme() string {
@@ -126,11 +179,13 @@ func (c *client) scheme() string {
 }
 
 func (c *client) address() string {
-	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
-	if err != nil {
-		return c.RemoteAddr().String()
+	if c.remote == "" {
+		c.remote = c.RemoteAddr().String()
+		if host, _, err := net.SplitHostPort(c.remote); err == nil {
+			c.remote = host
+		}
 	}
-	return host
+	return c.remote
 }
 
 func oneLine(v string) string {
@@ -152,40 +207,30 @@ func filter(values []string, keep func(string) bool) []string {
 	return kept
 }
 
-// clientHeader makes the header a browser gets from an app's.
-func (s *Server) clientHeader(h http.Header, host, prefix string) http.Header {
-	h = h.Clone()
-	dropHopByHop(h)
-	h.Del("Content-Length")
-	for name := range h {
+// appendForClient adds the fields of an app's header that a browser gets.
+func (x *exchange) appendForClient(b []byte, h http.Header) []byte {
+	named := connectionNames(h)
+	for name, values := range h {
 		// net/http takes "Set-Cookie :" for a name of its own, some clients
 		// do not.
-		if !isToken(name) {
-			delete(h, name)
+		if isHopByHop(name) || isOverreaching(name) || name == "Content-Length" || !isToken(name) || slices.Contains(named, name) {
+			continue
+		}
+		for _, v := range values {
+			switch name {
+			case "Set-Cookie":
+				if v = x.s.scopeCookie(v, x.prefix); v == "" {
+					continue
+				}
+			case "Location", "Content-Location":
+				v = scopeURL(v, x.req.host, x.prefix)
+			case "Refresh":
+				v = scopeRefresh(v, x.req.host, x.prefix)
+			}
+			b = appendField(b, name, v)
 		}
 	}
-	for _, name := range overreaching {
-		h.Del(name)
-	}
-	var cookies []string
-	for _, v := range h["Set-Cookie"] {
-		if v = s.scopeCookie(v, prefix); v != "" {
-			cookies = append(cookies, v)
-		}
-	}
-	delete(h, "Set-Cookie")
-	if cookies != nil {
-		h["Set-Cookie"] = cookies
-	}
-	for _, name := range []string{"Location", "Content-Location"} {
-		for i, v := range h[name] {
-			h[name][i] = scopeURL(v, host, prefix)
-		}
-	}
-	for i, v := range h["Refresh"] {
-		h["Refresh"][i] = scopeRefresh(v, host, prefix)
-	}
-	return h
+	return b
 }
 
 // scopePath puts an absolute path under the prefix unless it is there.

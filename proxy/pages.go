@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -51,38 +50,42 @@ func (a *answer) write(c *client, method string) error {
 	if a.close {
 		a.header.Set("Connection", "close")
 	}
-	var b bytes.Buffer
-	writeHead(&b, statusLine(a.status, ""), a.header)
+	b := appendHead(appendStatus(nil, a.status, ""), a.header)
 	if method != http.MethodHead {
-		b.Write(a.body)
+		b = append(b, a.body...)
 	}
-	_, err := c.Write(b.Bytes())
+	_, err := c.Write(b)
 	return err
 }
 
-func statusLine(status int, reason string) string {
+func appendStatus(b []byte, status int, reason string) []byte {
 	if reason == "" {
 		reason = http.StatusText(status)
 	}
-	return fmt.Sprintf("HTTP/1.1 %d %s", status, reason)
+	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(status), 10)
+	return append(append(append(b, ' '), reason...), "\r\n"...)
 }
 
-// fieldValue takes out what would end a field early for a lenient reader.
-var fieldValue = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
-
-// writeHead writes a first line, fields and the empty line.
-func writeHead(b *bytes.Buffer, line string, h http.Header) {
-	b.WriteString(line)
-	b.WriteString("\r\n")
+// appendHead adds fields and the empty line.
+func appendHead(b []byte, h http.Header) []byte {
 	for name, values := range h {
 		for _, v := range values {
-			b.WriteString(name)
-			b.WriteString(": ")
-			b.WriteString(fieldValue.Replace(v))
-			b.WriteString("\r\n")
+			b = appendField(b, name, v)
 		}
 	}
-	b.WriteString("\r\n")
+	return append(b, "\r\n"...)
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(b, name...), ": "...)
+	start := len(b)
+	b = append(b, value...)
+	for i, c := range b[start:] {
+		if c == '\r' || c == '\n' || c == 0 { // would end the field early for a lenient reader
+			b[start+i] = ' '
+		}
+	}
+	return append(b, "\r\n"...)
 }
 
 // isNavigation tells whether a person waits for a page.

@@ -202,6 +202,8 @@ type client struct {
 	run *run
 	tls bool
 
+	remote string // the address without the port, once it was asked for
+
 	mu  sync.Mutex
 	app *backend // nil while it is none of its own
 }

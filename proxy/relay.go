@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// relay passes the final response on as it comes; it reports whether the
+// connection can be kept.
+func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
+	defer resp.Body.Close()
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	_, reason, _ := strings.Cut(resp.Status, " ")
+	b := appendStatus((*p)[:0], resp.StatusCode, oneLine(reason))
+	b = x.appendForClient(b, resp.Header)
+	bodyless := x.req.method == http.MethodHead || resp.StatusCode == http.StatusNoContent ||
+		resp.StatusCode == http.StatusNotModified
+	chunks := false
+	switch {
+	case resp.StatusCode == http.StatusNoContent:
+	case bodyless:
+		if v := resp.Header.Get("Content-Length"); v != "" {
+			b = appendField(b, "Content-Length", v)
+		}
+	case resp.ContentLength >= 0:
+		b = appendField(b, "Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	case x.req.minor == 1:
+		chunks = true
+		b = appendField(b, "Transfer-Encoding", "chunked")
+		for name := range resp.Trailer {
+			b = appendField(b, "Trailer", name)
+		}
+	default:
+		reuse = false
+	}
+	if !reuse {
+		b = appendField(b, "Connection", "close")
+	} else if x.req.minor == 0 {
+		b = appendField(b, "Connection", "keep-alive")
+	}
+	b = append(b, "\r\n"...)
+	ahead := len(b)
+	if bodyless || ahead > bufferSize/2 || !x.bodyHasBegun(chunks) {
+		if _, err := x.c.Write(b); err != nil {
+			return false, err
+		}
+		ahead = 0
+	}
+	if bodyless {
+		return reuse, nil
+	}
+	if err := x.relayBody(*p, ahead, resp.Body, chunks); err != nil {
+		if !chunks && resp.ContentLength < 0 {
+			x.c.reset()
+		}
+		return false, err
+	}
+	if chunks {
+		return reuse, x.endChunks(resp.Trailer)
+	}
+	return reuse, nil
+}
+
+// bodyHasBegun tells whether a piece of the body has come with the head, so
+// that it can be read without waiting.
+func (x *exchange) bodyHasBegun(chunks bool) bool {
+	piece, _ := x.backend.br.Peek(x.backend.br.Buffered())
+	if chunks {
+		_, piece, _ = bytes.Cut(piece, []byte{'\n'})
+	}
+	return len(piece) > 0
+}
+
+// sizeRoom is the room before a piece for its size in hexadecimal and CR LF.
+const sizeRoom = 10
+
+// relayBody writes each piece to the client as soon as it is read, the first
+// one together with the bytes ahead that buf begins with.
+func (x *exchange) relayBody(buf []byte, ahead int, from io.Reader, chunks bool) error {
+	for {
+		at := ahead + sizeRoom
+		n, err := from.Read(buf[at : len(buf)-2])
+		start, end := at, at+n
+		if chunks && n > 0 {
+			size := strconv.AppendInt(make([]byte, 0, sizeRoom), int64(n), 16)
+			size = append(size, "\r\n"...)
+			start -= len(size)
+			copy(buf[start:], size)
+			end += copy(buf[end:], "\r\n")
+		}
+		copy(buf[start-ahead:], buf[:ahead])
+		start -= ahead
+		ahead = 0
+		if end > start {
+			if _, err := x.c.Write(buf[start:end]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (x *exchange) endChunks(trailer http.Header) error {
+	kept := http.Header{}
+	for name, values := range trailer {
+		if !noTrailer[name] && isToken(name) {
+			kept[name] = values
+		}
+	}
+	_, err := x.c.Write(appendHead([]byte("0\r\n"), kept))
+	return err
+}
+
+// switchProtocols passes the app's consent on and then carries bytes.
+func (x *exchange) switchProtocols(resp *http.Response) bool {
+	x.stop(nil)
+	_ = x.c.SetReadDeadline(time.Time{})
+	if !x.body.done() || x.gone || !x.c.run.mark(x.c, upgraded) {
+		x.backend.kill()
+		return false
+	}
+	b := x.appendForClient(appendStatus(nil, resp.StatusCode, ""), resp.Header)
+	b = appendField(appendField(b, "Connection", "Upgrade"), "Upgrade", resp.Header.Get("Upgrade"))
+	if _, err := x.c.Write(append(b, "\r\n"...)); err != nil {
+		x.backend.kill()
+		return false
+	}
+	_ = x.backend.SetDeadline(time.Time{})
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		x.splice(x.backend.Conn, x.c.br)
+	}()
+	x.splice(x.c.Conn, x.backend.br)
+	<-up
+	return false
+}
+
+// splice carries one direction. An orderly end is passed on as such where the
+// connection can; anything else ends both directions.
+func (x *exchange) splice(to net.Conn, from io.Reader) {
+	p := buffers.Get().(*[]byte)
+	defer buffers.Put(p)
+	// The wrapper hides ReadFrom and WriteTo, which would bring own buffers.
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *p)
+	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
+		return
+	}
+	x.backend.kill()
+	x.c.abort()
+}
