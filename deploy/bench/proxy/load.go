@@ -25,6 +25,23 @@ const (
 	patience    = 10 * time.Second
 )
 
+// load runs a workload and finds what it costs.
+func (t *target) load(ctx context.Context, run func(context.Context, *target) (result, error)) (result, error) {
+	before := t.cpu()
+	r, err := run(ctx, t)
+	if r.count > 0 {
+		r.cpu = float64((t.cpu() - before).Microseconds()) / r.count
+	}
+	return r, err
+}
+
+func (t *target) cpu() (sum time.Duration) {
+	for _, p := range t.processes {
+		sum += p.cpu()
+	}
+	return sum
+}
+
 // target is one way to the backend.
 type target struct {
 	name, addr string
@@ -33,8 +50,9 @@ type target struct {
 	processes  []*process
 }
 
-// result is one measurement: a rate, and times in milliseconds.
-type result struct{ rate, p50, p99 float64 }
+// result is one measurement: how many there were and the rate, times in milliseconds, and the CPU time that the target's
+// processes took for each, in microseconds.
+type result struct{ count, rate, p50, p99, cpu float64 }
 
 // wrk loads a target with requests for size bytes.
 func wrk(ctx context.Context, t *target, size, conns int, d time.Duration) (result, error) {
@@ -53,6 +71,8 @@ func wrk(ctx context.Context, t *target, size, conns int, d time.Duration) (resu
 			r.p50 = milliseconds(f[1])
 		case len(f) == 2 && f[0] == "99%":
 			r.p99 = milliseconds(f[1])
+		case len(f) > 2 && f[1] == "requests" && f[2] == "in":
+			r.count, _ = strconv.ParseFloat(f[0], 64)
 		case len(f) == 2 && f[0] == "Requests/sec:":
 			r.rate, _ = strconv.ParseFloat(f[1], 64)
 		case strings.HasPrefix(strings.TrimSpace(line), "Non-2xx"), strings.HasPrefix(strings.TrimSpace(line), "Socket errors") && !noErrors.MatchString(line):
@@ -203,7 +223,8 @@ func summary(took []time.Duration, d time.Duration) result {
 	}
 	slices.Sort(took)
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return result{float64(len(took)) / d.Seconds(), ms(took[len(took)/2]), ms(took[len(took)*99/100])}
+	n := float64(len(took))
+	return result{count: n, rate: n / d.Seconds(), p50: ms(took[len(took)/2]), p99: ms(took[len(took)*99/100])}
 }
 
 // pass sends or fetches one large body and returns what came back.

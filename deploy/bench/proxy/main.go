@@ -150,7 +150,7 @@ func measure(ctx context.Context, targets []*target, o options) error {
 				tables = append(tables, &table{title: w.title, unit: w.unit, of: map[string][]result{}})
 			}
 			for _, t := range order {
-				r, err := w.run(ctx, t)
+				r, err := t.load(ctx, w.run)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", w.title, t.name, err)
 				}

@@ -89,11 +89,11 @@ func profiles(ctx context.Context, k *kiosc, o options) error {
 				ended <- save(ctx, k.pprof(node), "profile?seconds=4", filepath.Join(o.profile, fmt.Sprintf("%d-%s.cpu", i, node)))
 			}()
 		}
-		r, err := w.run(ctx, k.target())
+		r, err := k.target().load(ctx, w.run)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%d: %s: %.0f %s, p50 %.2f ms, p99 %.2f ms\n", i, w.title, r.rate, w.unit, r.p50, r.p99)
+		fmt.Printf("%d: %s: %.0f %s, p50 %.2f ms, p99 %.2f ms, CPU %.1f µs each\n", i, w.title, r.rate, w.unit, r.p50, r.p99, r.cpu)
 		for range 2 {
 			if err := <-ended; err != nil {
 				return err

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -107,6 +109,25 @@ func (p *process) memory(peak bool) (kib int) {
 		}
 	}
 	return kib
+}
+
+// tick is the unit of times in /proc, the same on all of Linux's architectures.
+const tick = time.Second / 100
+
+// cpu is the time that a process and its children have used.
+func (p *process) cpu() (sum time.Duration) {
+	for _, pid := range append(children(p.pid), fmt.Sprint(p.pid)) {
+		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+		// The name in the second field may have spaces.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, at := range []int{11, 12} { // in user mode and in the kernel
+			if len(fields) > at {
+				n, _ := strconv.Atoi(fields[at])
+				sum += time.Duration(n) * tick
+			}
+		}
+	}
+	return sum
 }
 
 func children(pid int) []string {
