@@ -44,6 +44,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each target is measured")
 	flag.DurationVar(&o.duration, "duration", time.Second, "how long each time, in whole seconds")
 	flag.StringVar(&o.only, "only", "", "targets to measure, such as direct,kiosc; all if empty")
+	flag.StringVar(&o.workload, "workload", "", "measure only workloads with this in their title, such as 32; all if empty")
 	flag.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of manager and agent to this directory, and measure Kiosc alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -55,9 +56,9 @@ func main() {
 }
 
 type options struct {
-	rounds        int
-	duration      time.Duration
-	only, profile string
+	rounds                  int
+	duration                time.Duration
+	only, workload, profile string
 }
 
 // workload is one thing to measure.
@@ -66,7 +67,9 @@ type workload struct {
 	run         func(context.Context, *target) (result, error)
 }
 
-func workloads(d time.Duration) (all []workload) {
+func workloads(o options) []workload {
+	d := o.duration
+	var all []workload
 	for _, size := range []int{1 << 10, 1 << 20} {
 		for _, conns := range []int{32, 256} {
 			name := map[int]string{1 << 10: "1 KiB", 1 << 20: "1 MiB"}[size]
@@ -74,10 +77,11 @@ func workloads(d time.Duration) (all []workload) {
 				func(ctx context.Context, t *target) (result, error) { return wrk(ctx, t, size, conns, d) }})
 		}
 	}
-	return append(all,
+	all = append(all,
 		workload{fmt.Sprintf("WebSocket echo of %d bytes, %d connections", echoSize, echoConns), "round trips/s",
 			func(ctx context.Context, t *target) (result, error) { return echoes(ctx, t, d) }},
 		workload{"First byte of a fresh connection", "connections/s", firstBytes})
+	return slices.DeleteFunc(all, func(w workload) bool { return !strings.Contains(w.title, o.workload) })
 }
 
 func bench(ctx context.Context, o options) (err error) {
@@ -105,8 +109,10 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := printMemory(ctx, targets); err != nil {
-		return err
+	if o.workload == "" {
+		if err := printMemory(ctx, targets); err != nil {
+			return err
+		}
 	}
 	return measure(ctx, targets, o)
 }
@@ -145,7 +151,7 @@ func measure(ctx context.Context, targets []*target, o options) error {
 	order := slices.Clone(targets)
 	var tables []*table
 	for range o.rounds {
-		for i, w := range workloads(o.duration) {
+		for i, w := range workloads(o) {
 			if i == len(tables) {
 				tables = append(tables, &table{title: w.title, unit: w.unit, of: map[string][]result{}})
 			}

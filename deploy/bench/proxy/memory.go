@@ -79,7 +79,8 @@ func profiles(ctx context.Context, k *kiosc, o options) error {
 	if err := os.MkdirAll(o.profile, 0o755); err != nil {
 		return err
 	}
-	for i, w := range workloads(max(o.duration, 5*time.Second)) {
+	o.duration = max(o.duration, 5*time.Second) // longer than a profile
+	for i, w := range workloads(o) {
 		if _, err := w.run(ctx, k.target()); err != nil { // warm
 			return err
 		}
