@@ -197,16 +197,6 @@ func oneLine(v string) string {
 	}, v)
 }
 
-func filter(values []string, keep func(string) bool) []string {
-	var kept []string
-	for _, v := range values {
-		if keep(v) {
-			kept = append(kept, v)
-		}
-	}
-	return kept
-}
-
 // appendForClient adds the fields of an app's header that a browser gets.
 func (x *exchange) appendForClient(b []byte, h http.Header) []byte {
 	named := connectionNames(h)

@@ -15,8 +15,9 @@ const (
 	// another request. One costs some 30 KiB on both ends of the tunnel.
 	maxIdle      = 1024
 	maxIdleOfApp = 256
-	// keepIdle is how long they wait. Many apps end theirs sooner.
-	keepIdle = 30 * time.Second
+	// keepIdle is how long they wait, which bounds how long they keep what they
+	// have buffered at most. A fresh one costs a visitor little.
+	keepIdle = 10 * time.Second
 )
 
 // restful is a connection that can wait in the pool, see Dialer.

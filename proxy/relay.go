@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kiosc/cluster/wire"
 )
 
 // relay passes the final response on as it comes; it reports whether the
@@ -16,7 +19,7 @@ import (
 func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
 	defer resp.Body.Close()
 	p := buffers.Get().(*[]byte)
-	defer buffers.Put(p)
+	defer func() { buffers.Put(p) }()
 	_, reason, _ := strings.Cut(resp.Status, " ")
 	b := appendStatus((*p)[:0], resp.StatusCode, oneLine(reason))
 	b = x.appendForClient(b, resp.Header)
@@ -56,7 +59,7 @@ func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
 	if bodyless {
 		return reuse, nil
 	}
-	if err := x.relayBody(*p, ahead, resp.Body, chunks); err != nil {
+	if err := x.relayBody(&p, ahead, resp.Body, chunks); err != nil {
 		if !chunks && resp.ContentLength < 0 {
 			x.c.reset()
 		}
@@ -82,9 +85,14 @@ func (x *exchange) bodyHasBegun(chunks bool) bool {
 const sizeRoom = 10
 
 // relayBody writes each piece to the client as soon as it is read, the first
-// one together with the bytes ahead that buf begins with.
-func (x *exchange) relayBody(buf []byte, ahead int, from io.Reader, chunks bool) error {
+// one together with the bytes ahead that the buffer begins with. It may
+// exchange the buffer.
+func (x *exchange) relayBody(p **[]byte, ahead int, from io.Reader, chunks bool) error {
 	for {
+		if ahead == 0 {
+			x.waitForPiece(p)
+		}
+		buf := **p
 		at := ahead + sizeRoom
 		n, err := from.Read(buf[at : len(buf)-2])
 		start, end := at, at+n
@@ -110,6 +118,17 @@ func (x *exchange) relayBody(buf []byte, ahead int, from io.Reader, chunks bool)
 			return err
 		}
 	}
+}
+
+// waitForPiece waits without a buffer, where the connection can.
+func (x *exchange) waitForPiece(p **[]byte) {
+	w, ok := x.backend.Conn.(interface{ Wait() error })
+	if !ok || x.backend.br.Buffered() > 0 {
+		return
+	}
+	buffers.Put(*p)
+	_ = w.Wait() // reading brings the error again
+	*p = buffers.Get().(*[]byte)
 }
 
 func (x *exchange) endChunks(trailer http.Header) error {
@@ -141,20 +160,22 @@ func (x *exchange) switchProtocols(resp *http.Response) bool {
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		x.splice(x.backend.Conn, x.c.br)
+		x.splice(x.backend.Conn, x.c.br, x.c.Conn)
 	}()
-	x.splice(x.c.Conn, x.backend.br)
+	x.splice(x.c.Conn, x.backend.br, x.backend.Conn)
 	<-up
 	return false
 }
 
-// splice carries one direction. An orderly end is passed on as such where the
-// connection can; anything else ends both directions.
-func (x *exchange) splice(to net.Conn, from io.Reader) {
-	p := buffers.Get().(*[]byte)
-	defer buffers.Put(p)
-	// The wrapper hides ReadFrom and WriteTo, which would bring own buffers.
-	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *p)
+// splice carries one direction, first what was read ahead. An orderly end is
+// passed on as such where the connection can; anything else ends both
+// directions.
+func (x *exchange) splice(to net.Conn, ahead *bufio.Reader, from net.Conn) {
+	read, _ := ahead.Peek(ahead.Buffered())
+	_, err := to.Write(read)
+	if err == nil {
+		err = wire.Copy(to, from)
+	}
 	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
 		return
 	}

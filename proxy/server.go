@@ -69,8 +69,9 @@ const (
 	// readSize is the read buffer of a client connection. It also bounds one
 	// line between chunks.
 	readSize = 16 << 10
-	// bufferSize is what one direction of an exchange holds at a time.
-	bufferSize = 32 << 10
+	// bufferSize is what one direction of an exchange holds at a time. With
+	// less, the calls cost more than the bytes.
+	bufferSize = 64 << 10
 )
 
 // Credentials is what a request shows of who sent it; both may be empty.
@@ -103,11 +104,12 @@ type Gate interface {
 // connection outlives it. Many goroutines call Dial at once.
 //
 // The connection must answer io.EOF only for an orderly end by the app, since
-// that completes a body without a length. Two methods beyond net.Conn are used
-// where it has them: CloseWrite() error, to pass on that one direction of an
-// upgraded connection ended, and Kill(), to end it at once where Close lets
-// the app finish what it sends. Any of them may be called more than once, and
-// while other goroutines read and write.
+// that completes a body without a length. Three methods beyond net.Conn are used
+// where it has them: Wait() error, which returns when Read would, so that a
+// silent connection holds no buffer; CloseWrite() error, to pass on that one
+// direction of an upgraded connection ended; and Kill(), to end it at once
+// where Close lets the app finish what it sends. The last two may be called
+// more than once, and while other goroutines read and write.
 //
 // A connection is used for several requests, also of several users, one after
 // the other, if it has two more methods: Rest(), which says that it waits for

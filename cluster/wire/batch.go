@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"encoding/binary"
 	"net"
 	"sync"
@@ -12,8 +11,6 @@ const (
 	// writeBuffer is how much yamux may be ahead of the network. It is also how long a small frame may have to wait
 	// behind bulk data, so it is not larger than what makes writes few.
 	writeBuffer = 256 << 10
-	// readBuffer holds several TLS records, so that one look at the network serves many frames.
-	readBuffer = 128 << 10
 	// writeTimeout ends a connection whose other side takes nothing.
 	writeTimeout = 30 * time.Second
 	// flushTimeout is how long Close waits for what was written to leave.
@@ -27,7 +24,6 @@ const (
 // It also follows the frames that pass, so that reset can put one of its own between them.
 type batchConn struct {
 	net.Conn // not written to or read from but by this type
-	reader   *bufio.Reader
 	flush    time.Duration
 
 	mu      sync.Mutex
@@ -45,7 +41,7 @@ type batchConn struct {
 }
 
 func newBatchConn(conn net.Conn) *batchConn {
-	c := &batchConn{Conn: conn, reader: bufio.NewReaderSize(conn, readBuffer), flush: flushTimeout, done: make(chan struct{})}
+	c := &batchConn{Conn: conn, flush: flushTimeout, done: make(chan struct{})}
 	c.changed.L = &c.mu
 	go c.writeLoop()
 	return c
@@ -125,7 +121,7 @@ func (c *batchConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Read is for yamux's one reading goroutine.
+// Read is for yamux's one reading goroutine, which has a small buffer of its own.
 func (c *batchConn) Read(p []byte) (int, error) {
 	c.inMu.Lock()
 	if len(c.fake) > 0 {
@@ -139,7 +135,7 @@ func (c *batchConn) Read(p []byte) (int, error) {
 		p = p[:min(len(p), c.in.need())]
 	}
 	c.inMu.Unlock()
-	n, err := c.reader.Read(p)
+	n, err := c.Conn.Read(p)
 	c.inMu.Lock()
 	c.in.advance(p[:n])
 	c.inMu.Unlock()

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// spliceBuffer is two TLS records.
-	spliceBuffer = 32 << 10
 	// replyTimeout is how long a server that takes no more may be silent before its reply counts as complete.
 	replyTimeout = 5 * time.Second
 	// lingerIdle and lingerTotal bound how much longer a client is listened to whose server has failed. Until it stops
@@ -22,11 +19,6 @@ const (
 	// answeredIdle is how long a client may be silent after its server has said all it will say.
 	answeredIdle = time.Minute
 )
-
-var buffers = sync.Pool{New: func() any {
-	buf := make([]byte, spliceBuffer)
-	return &buf
-}}
 
 // Splice connects client, the side that called, with server, the side that was called, and copies bytes both ways until
 // both directions have ended. It ends both connections and returns after its last goroutine. When ctx ends, both are
@@ -68,18 +60,18 @@ type splice struct {
 
 // upload copies from the client to the server.
 func (s *splice) upload() {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	in := newReader(s.client)
+	defer in.release()
 	for {
-		n, err := s.client.Read(*buf)
-		if n > 0 {
+		piece, err := in.next()
+		if len(piece) > 0 {
 			if s.answered.Load() {
 				s.limitAnswered()
 			}
-			if _, err := s.server.Write((*buf)[:n]); err != nil {
+			if _, err := s.server.Write(piece); err != nil {
 				s.refused.Store(true)
 				s.server.SetReadDeadline(time.Now().Add(replyTimeout))
-				s.drain(*buf)
+				s.drain(in)
 				return
 			}
 		}
@@ -95,7 +87,7 @@ func (s *splice) upload() {
 }
 
 // drain drops what the client still sends: without limit while the reply is on its way, then for a short time.
-func (s *splice) drain(buf []byte) {
+func (s *splice) drain(in *reader) {
 	var until time.Time
 	for {
 		if s.answered.Load() {
@@ -109,7 +101,7 @@ func (s *splice) drain(buf []byte) {
 			}
 			s.client.SetReadDeadline(next)
 		}
-		if _, err := s.client.Read(buf); err == io.EOF {
+		if _, err := in.next(); err == io.EOF {
 			return
 		} else if err != nil {
 			s.kill()
@@ -120,12 +112,12 @@ func (s *splice) drain(buf []byte) {
 
 // download copies from the server to the client.
 func (s *splice) download() {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	in := newReader(s.server)
+	defer in.release()
 	for {
-		n, err := s.server.Read(*buf)
-		if n > 0 {
-			if _, err := s.client.Write((*buf)[:n]); err != nil {
+		piece, err := in.next()
+		if len(piece) > 0 {
+			if _, err := s.client.Write(piece); err != nil {
 				s.kill()
 				return
 			}

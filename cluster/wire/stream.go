@@ -67,6 +67,12 @@ func (s *Stream) read(p []byte) (int, error) {
 	return n, streamError(err)
 }
 
+// Wait returns when Read wouldn't wait: bytes have come, or the error is what Read would return.
+func (s *Stream) Wait() error {
+	_, err := s.Read(nil)
+	return err
+}
+
 // Quiet tells whether there is nothing to read: no bytes wait, and the stream has not ended in any way. It must not be
 // called during a Read, and takes away the deadline of later ones.
 func (s *Stream) Quiet() bool {

@@ -43,15 +43,30 @@ func printMemory(ctx context.Context, targets []*target) error {
 		}
 		peak := memories(t, true)
 		for i, p := range t.processes {
-			name := t.name
-			if p.name != name {
-				name += " " + p.name
-			}
-			fmt.Printf("| %s | %.1f | %.1f | %.1f | %.1f |\n", name, mib(before[i]), mib(with[i]),
+			fmt.Printf("| %s | %.1f | %.1f | %.1f | %.1f |\n", t.label(p), mib(before[i]), mib(with[i]),
 				float64(with[i]-before[i])/idleSockets, mib(peak[i]))
 		}
 	}
 	return nil
+}
+
+// printPeaks shows what all the load has taken.
+func printPeaks(targets []*target) {
+	fmt.Print("\n### Memory after the load\n\n| | now, MiB | highest, MiB |\n|---|--:|--:|\n")
+	for _, t := range targets {
+		now, peak := memories(t, false), memories(t, true)
+		for i, p := range t.processes {
+			fmt.Printf("| %s | %.1f | %.1f |\n", t.label(p), mib(now[i]), mib(peak[i]))
+		}
+	}
+}
+
+// label names one of a target's processes.
+func (t *target) label(p *process) string {
+	if p.name == t.name {
+		return t.name
+	}
+	return t.name + " " + p.name
 }
 
 func mib(kib int) float64 { return float64(kib) / 1024 }
