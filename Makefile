@@ -43,7 +43,7 @@ bench: ## benchmarks; they measure and assert nothing. With etcd installed, its 
 	go run ./deploy/bench/consensus writes logs failover snapshot
 	go run ./deploy/bench/consensus --log wal writes logs
 
-bench-proxy: ## the proxy beside nginx, HAProxy and Caddy; takes about three minutes
+bench-proxy: ## the proxy beside nginx, HAProxy and Caddy; takes under three minutes
 	@deploy/bench/need-anchors
 	@docker version >/dev/null 2>&1 || { echo 'make bench-proxy needs a Docker Engine: none answers. Start one, or see "docker version".' >&2; exit 1; }
 	CGO_ENABLED=0 go build -o bin/bench-proxy ./deploy/bench/proxy

@@ -51,6 +51,14 @@ func (t *table) ratio(a, b string) string {
 	return over(values).String()
 }
 
+// cpu is empty for the way that no process of ours carries.
+func (t *table) cpu(name string) string {
+	if name == "direct" {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", t.median(name, func(r result) float64 { return r.cpu }))
+}
+
 // print writes Markdown.
 func (t *table) print(names []string) {
 	fmt.Printf("\n### %s\n\n| | %s | p50 ms | p99 ms | CPU µs each | of direct | of nginx | of caddy |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", t.title, t.unit)
@@ -59,7 +67,7 @@ func (t *table) print(names []string) {
 			fmt.Sprintf("%.0f", t.median(name, func(r result) float64 { return r.rate })),
 			fmt.Sprintf("%.2f", t.median(name, func(r result) float64 { return r.p50 })),
 			fmt.Sprintf("%.2f", t.median(name, func(r result) float64 { return r.p99 })),
-			fmt.Sprintf("%.1f", t.median(name, func(r result) float64 { return r.cpu })),
+			t.cpu(name),
 			t.ratio(name, "direct"), t.ratio(name, "nginx"), t.ratio(name, "caddy")}
 		fmt.Println("| " + strings.Join(cells, " | ") + " |")
 	}
