@@ -19,20 +19,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
 	"kiosc/cluster/wire"
-	"kiosc/manager/api"
 	"kiosc/manager/dispatch"
 	"kiosc/manager/nodes"
 	"kiosc/manager/peers"
 	"kiosc/manager/service"
 	"kiosc/proxy"
-	"kiosc/webui"
 )
 
 const (
@@ -64,6 +61,7 @@ type Config struct {
 	Token     string
 	// NodeGrace is how long a Docker host may be unseen before its containers are placed elsewhere.
 	NodeGrace time.Duration
+	Web       WebConfig
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// RaftLog is the kind of Raft log of a new data directory.
@@ -82,6 +80,7 @@ type Manager struct {
 	credentials *pki.Credentials
 	cluster     *wire.Listener
 	web         net.Listener
+	certificate *proxy.Certificate // nil for plain HTTP
 	admin       net.Listener
 	store       *state.Store
 	node        *consensus.Node
@@ -107,8 +106,8 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 	if m.lock, err = lockDir(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if m.web, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, listenError(cfg.Listen, err)
+	if err := m.listenWeb(); err != nil {
+		return nil, err
 	}
 	first, err := m.identify(ctx)
 	if err != nil {
@@ -335,6 +334,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		}()
 	}
 	part(func(ctx context.Context) error { return front.Serve(ctx, m.web) })
+	if m.certificate != nil {
+		part(func(ctx context.Context) error { m.certificate.Watch(ctx); return nil })
+	}
 	part(func(ctx context.Context) error { return m.serveAdmin(ctx, m.admin) })
 	part(func(ctx context.Context) error { return m.cluster.Serve(ctx) })
 	part(m.peers.Run)
@@ -387,27 +389,6 @@ func (m *Manager) handOver() {
 	if err := m.node.HandOver(ctx); err != nil {
 		m.cfg.Logger.Debug("no other manager could take over", "error", err)
 	}
-}
-
-// front is what browsers meet: the proxy, and behind it pages and API.
-func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
-	ui, err := webui.New(m.service, webui.Options{Version: m.cfg.Version, Logger: m.cfg.Logger})
-	if err != nil {
-		return nil, nil, err
-	}
-	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie})
-	app := fiber.New(fiber.Config{
-		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: 64 << 10, Immutable: true,
-		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler),
-	})
-	rest.Register(app)
-	m.registerAdmin(app)
-	ui.Register(app)
-	app.Handler() // builds the routes, which Server alone would not
-	m.waiting = []interface{ Close() }{ui, rest}
-	return app, proxy.New(proxy.Config{
-		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: webui.SessionCookie, Logger: m.cfg.Logger,
-	}), nil
 }
 
 func (m *Manager) close() {

@@ -34,32 +34,32 @@ func (s *Server) serveApp(c *client, req *request, b body) bool {
 }
 
 // forApp is the head as fasthttp gets it: as it came, but with a path for
-// target and as the last one of its connection. fasthttp leaves parts of some
+// target, with what locate has found out in X-Forwarded-For and -Proto and in
+// Host, and as the last one of its connection. fasthttp leaves parts of some
 // bodies unread, such as what follows the last boundary of a multipart form,
 // and would take them for a next request that no check has seen. Of several
 // Connection fields it believes the last, so the client's have to go.
 func (r *request) forApp() []byte {
 	var b bytes.Buffer
-	b.Grow(len(r.raw) + 64)
+	b.Grow(len(r.raw) + 128)
 	lines := strings.Split(strings.TrimSuffix(string(r.raw), "\r\n\r\n"), "\r\n")
 	method, rest, _ := strings.Cut(lines[0], " ")
 	_, version, _ := strings.Cut(rest, " ")
 	b.WriteString(method + " " + r.target + " " + version + "\r\n")
-	hasHost := false
 	for _, line := range lines[1:] {
 		name, _, _ := strings.Cut(line, ":")
 		switch strings.ToLower(name) {
-		case "connection", "keep-alive", "proxy-connection":
+		case "connection", "keep-alive", "proxy-connection", "host":
 			continue
-		case "host":
-			hasHost = true
 		}
-		b.WriteString(line + "\r\n")
+		if !isUntrusted(name) {
+			b.WriteString(line + "\r\n")
+		}
 	}
-	if !hasHost && r.host != "" {
+	if r.host != "" {
 		b.WriteString("Host: " + r.host + "\r\n")
 	}
-	b.WriteString("Connection: close\r\n\r\n")
+	b.WriteString("X-Forwarded-For: " + r.address + "\r\nX-Forwarded-Proto: " + r.scheme + "\r\nConnection: close\r\n\r\n")
 	return b.Bytes()
 }
 

@@ -29,11 +29,14 @@ const chunked = -1
 type request struct {
 	raw    []byte // as it came
 	method string
-	target string // a path with its query, as it came, or "*"
-	minor  int    // of HTTP/1.x
-	host   string
+	target string      // a path with its query, as it came, or "*"
+	minor  int         // of HTTP/1.x
+	host   string      // as the sender named it
 	header http.Header // without Host and what frames the body
 	length int64       // of the body in bytes, or chunked
+
+	scheme  string // http or https, as the sender reached Kiosc
+	address string // the sender's
 }
 
 // body reads a request's body and knows when all of it was read.

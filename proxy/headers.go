@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -164,28 +163,11 @@ func (x *exchange) appHead(b []byte) []byte {
 	}
 	b = appendField(b, "X-Forwarded-User", oneLine(x.target.User))
 	b = appendField(b, "X-Forwarded-Prefix", x.prefix)
-	b = appendField(b, "X-Forwarded-Proto", x.c.scheme())
+	b = appendField(b, "X-Forwarded-Proto", r.scheme)
 	if r.host != "" {
 		b = appendField(b, "X-Forwarded-Host", r.host)
 	}
-	return append(appendField(b, "X-Forwarded-For", x.c.address()), "\r\n"...)
-}
-
-func (c *client) scheme() string {
-	if c.tls {
-		return "https"
-	}
-	return "http"
-}
-
-func (c *client) address() string {
-	if c.remote == "" {
-		c.remote = c.RemoteAddr().String()
-		if host, _, err := net.SplitHostPort(c.remote); err == nil {
-			c.remote = host
-		}
-	}
-	return c.remote
+	return append(appendField(b, "X-Forwarded-For", r.address), "\r\n"...)
 }
 
 func oneLine(v string) string {

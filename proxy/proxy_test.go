@@ -112,11 +112,24 @@ func startLimited(t *testing.T, g gate, d dialer, step chan struct{}, secret *tl
 	app.Handler() // Server alone does not build the routes
 	s := proxy.New(proxy.Config{Gate: g, Dialer: d, App: app.Server(), SessionCookie: "kiosc_session"})
 	s.Limit(grace, conns)
+	return addr, runServer(t, s, ln)
+}
+
+// run serves a front door of any kind until the test ends.
+func run(t *testing.T, cfg proxy.Config, ln net.Listener) {
+	t.Helper()
+	s := proxy.New(cfg)
+	s.Limit(time.Second, 256)
+	runServer(t, s, ln)
+}
+
+func runServer(t *testing.T, s *proxy.Server, ln net.Listener) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln) }()
 	var stopped bool
-	stop := func() {
+	stop = func() {
 		if stopped {
 			return
 		}
@@ -130,7 +143,7 @@ func startLimited(t *testing.T, g gate, d dialer, step chan struct{}, secret *tl
 		}
 	}
 	t.Cleanup(stop)
-	return addr, stop
+	return stop
 }
 
 func withBackend(t *testing.T, h http.HandlerFunc) string {

@@ -24,7 +24,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -156,7 +158,11 @@ type Config struct {
 	// SessionCookie is the name of Kiosc's session cookie. Apps see neither it
 	// nor any cookie whose name begins with kiosc_.
 	SessionCookie string
-	Logger        *slog.Logger // nil discards
+	// TrustedProxies are where proxies in front of Kiosc connect from. They
+	// alone are believed who their clients are: by X-Forwarded-For, -Proto and
+	// -Host, which they must set themselves.
+	TrustedProxies []netip.Prefix
+	Logger         *slog.Logger // nil discards
 }
 
 // Server is the front door; use New. Its methods may be called by many
@@ -204,7 +210,8 @@ type client struct {
 	run *run
 	tls bool
 
-	remote string // the address without the port, once it was asked for
+	address string // of the other end, without its port
+	trusted bool   // the other end is a proxy that is believed
 
 	mu  sync.Mutex
 	app *backend // nil while it is none of its own
@@ -355,6 +362,7 @@ func (c *client) reset() {
 
 func (s *Server) serveConn(r *run, conn net.Conn) {
 	c := &client{Conn: conn, run: r, br: bufio.NewReaderSize(conn, readSize)}
+	c.address, c.trusted = s.peer(conn)
 	defer func() {
 		r.forget(c)
 		_ = conn.Close()
@@ -368,7 +376,8 @@ func (s *Server) serveConn(r *run, conn net.Conn) {
 	if t, ok := conn.(*tls.Conn); ok {
 		c.tls = true
 		_ = conn.SetDeadline(time.Now().Add(headTimeout))
-		if t.HandshakeContext(r.ctx) != nil {
+		if err := t.HandshakeContext(r.ctx); err != nil {
+			explainTLS(err)
 			return
 		}
 		_ = conn.SetDeadline(time.Time{})
@@ -378,6 +387,18 @@ func (s *Server) serveConn(r *run, conn net.Conn) {
 }
 
 var headEnd = []byte("\r\n\r\n")
+
+// explainTLS answers a client that speaks plain HTTP where TLS is spoken.
+func explainTLS(err error) {
+	var plain tls.RecordHeaderError
+	if !errors.As(err, &plain) || plain.Conn == nil {
+		return
+	}
+	switch method := string(plain.RecordHeader[:]); {
+	case strings.HasPrefix(method, "GET "), strings.HasPrefix(method, "HEAD "), strings.HasPrefix(method, "POST "), method == "OPTIO":
+		_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nThis address is served over TLS only: use https.\n")
+	}
+}
 
 // serveOne waits for a request and answers it; it reports whether the
 // connection can carry another one.
@@ -403,6 +424,7 @@ func (s *Server) serveOne(c *client) bool {
 	if err != nil {
 		return false
 	}
+	s.locate(c, req)
 	body := req.body(c.br)
 	if !body.done() {
 		_ = c.SetReadDeadline(time.Time{})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -38,6 +37,7 @@ func (f *nodeFlags) add(cmd *cobra.Command, dataDir string) {
 type managerFlags struct {
 	listen, clusterListen, advertise, raftLog string
 	nodeGrace, certLife                       time.Duration
+	web                                       webFlags
 }
 
 func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
@@ -46,6 +46,7 @@ func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().StringVar(&f.advertise, "advertise", "", "host:port at which other nodes reach --cluster-listen; found out by default (KIOSC_ADVERTISE)")
 	cmd.Flags().StringVar(&f.raftLog, "raft-log", string(consensus.LogBolt), "kind of Raft log of a new data directory, boltdb or wal (KIOSC_RAFT_LOG)")
 	cmd.Flags().DurationVar(&f.nodeGrace, "node-grace", time.Minute, "how long a Docker host may be unseen before its containers start elsewhere; the same on all managers (KIOSC_NODE_GRACE)")
+	f.web.add(cmd)
 	cmd.Flags().DurationVar(&f.certLife, "cert-life", pki.DefaultLife, "how long the certificates of nodes are valid; they are renewed at half of it (KIOSC_CERT_LIFE)")
 }
 
@@ -57,7 +58,11 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 	case f.certLife < minCertLife:
 		return manager.Config{}, fmt.Errorf("--cert-life is %s; give at least %s", f.certLife, minCertLife)
 	}
-	return manager.Config{DataDir: node.dataDir, Listen: f.listen, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name,
+	web, err := f.web.config()
+	if err != nil {
+		return manager.Config{}, err
+	}
+	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name,
 		NodeGrace: f.nodeGrace, CertLife: f.certLife, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }
@@ -206,7 +211,7 @@ func quiet(ctx context.Context, err error) error {
 }
 
 func greet(w io.Writer, m *manager.Manager, dataDir string) {
-	fmt.Fprintf(w, "\n  Kiosc is running at http://%s\n  User:     %s\n", printable(m.Addr()), manager.AdminName)
+	fmt.Fprintf(w, "\n  Kiosc is running at %s\n  User:     %s\n", m.URL(), manager.AdminName)
 	switch {
 	case m.FirstPassword != "":
 		fmt.Fprintf(w, "  Password: %s   (shown only now)\n", m.FirstPassword)
@@ -214,18 +219,6 @@ func greet(w io.Writer, m *manager.Manager, dataDir string) {
 		fmt.Fprintf(w, "  Password: as set at the first start\n")
 	}
 	fmt.Fprintf(w, "  Data:     %s\n  Press Ctrl-C to stop; containers go on.\n\n", dataDir)
-}
-
-// printable turns an address that means every interface into one that a browser can open.
-func printable(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 func newManager() *cobra.Command {

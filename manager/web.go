@@ -1,0 +1,79 @@
+package manager
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+
+	"github.com/gofiber/fiber/v2"
+
+	"kiosc/manager/api"
+	"kiosc/proxy"
+	"kiosc/webui"
+)
+
+// WebConfig is what an operator decides of the web port.
+type WebConfig struct {
+	// CertFile and KeyFile are PEM files for TLS; both empty for plain HTTP.
+	CertFile, KeyFile string
+	// TrustedProxies are where proxies in front connect from.
+	TrustedProxies []netip.Prefix
+}
+
+// listenWeb opens the web port.
+func (m *Manager) listenWeb() (err error) {
+	web := m.cfg.Web
+	if web.CertFile != "" {
+		if m.certificate, err = proxy.LoadCertificate(web.CertFile, web.KeyFile, m.cfg.Logger); err != nil {
+			return err
+		}
+	}
+	if m.web, err = net.Listen("tcp", m.cfg.Listen); err != nil {
+		return listenError(m.cfg.Listen, err)
+	}
+	if m.certificate != nil {
+		m.web = tls.NewListener(m.web, m.certificate.TLSConfig())
+	}
+	return nil
+}
+
+// URL is where a browser on this machine reaches this manager.
+func (m *Manager) URL() string {
+	scheme := "http://"
+	if m.certificate != nil {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(m.Addr())
+	if err != nil {
+		return scheme + m.Addr()
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
+// front is what browsers meet: the proxy, and behind it pages and API.
+func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
+	ui, err := webui.New(m.service, webui.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, Secure: secure})
+	if err != nil {
+		return nil, nil, err
+	}
+	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie})
+	app := fiber.New(fiber.Config{
+		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: 64 << 10, Immutable: true,
+		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler),
+	})
+	rest.Register(app)
+	m.registerAdmin(app)
+	ui.Register(app)
+	app.Handler() // builds the routes, which Server alone would not
+	m.waiting = []interface{ Close() }{ui, rest}
+	return app, proxy.New(proxy.Config{
+		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: webui.SessionCookie,
+		TrustedProxies: m.cfg.Web.TrustedProxies, Logger: m.cfg.Logger,
+	}), nil
+}
+
+// secure tells whether a request came over TLS. The front door says so, and lets nobody else say it.
+func secure(c *fiber.Ctx) bool { return c.Get(fiber.HeaderXForwardedProto) == "https" }
