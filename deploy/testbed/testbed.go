@@ -48,26 +48,28 @@ type Kiosc struct {
 	Binary, Dir string
 
 	args    []string
+	env     []string
 	process process
 }
 
-// Start starts kiosc dev on a fresh data directory. Everything is removed when the test ends.
-func Start(t testing.TB) *Kiosc {
+// Start starts kiosc dev on a fresh data directory, with settings such as KIOSC_URL=… besides its usual ones. Everything
+// is removed when the test ends.
+func Start(t testing.TB, env ...string) *Kiosc {
 	t.Helper()
-	return start(t, "dev")
+	return start(t, env, "dev")
 }
 
 // StartManager starts a manager of a new cluster, without any Docker host.
 func StartManager(t testing.TB) *Kiosc {
 	t.Helper()
-	return start(t, "manager", "--bootstrap", "--cluster-listen", freeAddr(t))
+	return start(t, nil, "manager", "--bootstrap", "--cluster-listen", freeAddr(t))
 }
 
-func start(t testing.TB, args ...string) *Kiosc {
+func start(t testing.TB, env []string, args ...string) *Kiosc {
 	t.Helper()
 	binary, err := build()
 	require.NoError(t, err)
-	k := &Kiosc{Client: Client{TB: t, Addr: freeAddr(t)}, Binary: binary, Dir: t.TempDir(), args: args}
+	k := &Kiosc{Client: Client{TB: t, Addr: freeAddr(t)}, Binary: binary, Dir: t.TempDir(), args: args, env: env}
 	k.process = process{t: t, name: "kiosc", out: filepath.Join(t.TempDir(), "out")}
 	t.Cleanup(k.clean)
 	k.Run()
@@ -86,7 +88,7 @@ func freeAddr(t testing.TB) string {
 func (k *Kiosc) Run() {
 	k.Helper()
 	cmd := exec.Command(k.Binary, append(k.args, "--listen", k.Addr, "--data-dir", k.Dir, "--log-level", "debug")...)
-	cmd.Env = append(os.Environ(), "KIOSC_ADMIN_PASSWORD="+Password)
+	cmd.Env = append(append(os.Environ(), "KIOSC_ADMIN_PASSWORD="+Password), k.env...)
 	k.process.start(cmd)
 	k.process.waitFor(k.Ready)
 }

@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -41,6 +42,7 @@ func Serve(ctx context.Context, addr string, log io.Writer) error {
 	mux.HandleFunc("GET /{$}", app.page)
 	mux.HandleFunc("GET /events", app.events)
 	mux.HandleFunc("GET /ws", app.echo)
+	mux.HandleFunc("/request", app.request)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headTimeout}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
@@ -71,6 +73,26 @@ func (a *app) page(w http.ResponseWriter, r *http.Request) {
 	if err := page.Execute(w, data); err != nil {
 		fmt.Fprintln(a.log, "demo: the page was not taken:", err)
 	}
+}
+
+// request tells how a request came here.
+func (a *app) request(w http.ResponseWriter, r *http.Request) {
+	size, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		return // the client has gone
+	}
+	w.Header().Set("Content-Type", "application/json")
+	answer := Request{Method: r.Method, Host: r.Host, URI: r.RequestURI, Header: r.Header, BodyBytes: size}
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		fmt.Fprintln(a.log, "demo: the answer was not taken:", err)
+	}
+}
+
+// Request is what the demo tells of a request to its address /request.
+type Request struct {
+	Method, Host, URI string
+	Header            http.Header
+	BodyBytes         int64
 }
 
 // events sends one value each tick, two waves that are pleasant to look at.
