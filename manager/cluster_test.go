@@ -126,9 +126,16 @@ func voters(s service.ClusterStatus) (count int) {
 	return count
 }
 
-// three starts a cluster of three managers that vote.
-func three(t testing.TB) []*node {
+// three starts a cluster of three managers that vote, with settings besides the usual ones.
+func three(t testing.TB, settings ...func(*manager.Config)) []*node {
 	t.Helper()
+	config := func(t testing.TB, name string) manager.Config {
+		cfg := config(t, name)
+		for _, set := range settings {
+			set(&cfg)
+		}
+		return cfg
+	}
 	first := config(t, "m1")
 	first.Bootstrap = true
 	all := []*node{start(t, first)}

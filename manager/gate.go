@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"kiosc/cluster/state"
 	"kiosc/cluster/wire"
@@ -26,16 +27,32 @@ var denials = map[state.Code]proxy.DenialKind{
 }
 
 func (g gate) Authorize(_ context.Context, who proxy.Credentials, container string) (proxy.Target, error) {
-	app, err := g.service.OpenApp(who.Session, who.Token, container)
+	var app service.App
+	var err error
+	if who.App != "" && who.Token == "" {
+		app, err = g.service.OpenAppByCookie(who.App, container)
+	} else {
+		app, err = g.service.OpenApp(who.Session, who.Token, container)
+	}
 	if err == nil {
 		return proxy.Target{Container: app.Container, DockerID: app.DockerID, Node: app.Node, Port: app.Port,
 			User: app.User, Title: app.Title}, nil
 	}
+	return proxy.Target{}, denial(err)
+}
+
+func (g gate) Redeem(ctx context.Context, code, container, browser string) (cookie string, life time.Duration, err error) {
+	cookie, life, err = g.service.UseAppCode(ctx, code, container, browser)
+	return cookie, life, denial(err)
+}
+
+// denial is an error of service as the proxy knows it.
+func denial(err error) error {
 	var refused *state.Error
 	if kind, known := denials[state.CodeOf(err)]; known && errors.As(err, &refused) {
-		return proxy.Target{}, &proxy.Denial{Kind: kind, Message: refused.Message}
+		return &proxy.Denial{Kind: kind, Message: refused.Message}
 	}
-	return proxy.Target{}, err
+	return err
 }
 
 // dialer lets the proxy reach containers through the agents' sessions.

@@ -140,7 +140,8 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 func (m *Manager) assemble() {
 	cfg := m.cfg
 	m.hub = dispatch.New(dispatch.Config{Node: m.node, Mesh: m.peers, Key: m.key, Managers: m.managers,
-		Renew: func(peer pki.Peer, csr []byte) ([]byte, error) { return m.nodes.Renew(peer, csr) }, Grace: cfg.NodeGrace, Logger: cfg.Logger})
+		Renew: func(peer pki.Peer, csr []byte) ([]byte, error) { return m.nodes.Renew(peer, csr) }, Grace: cfg.NodeGrace,
+		AppsAtRoot: cfg.Web.Apps != nil, Logger: cfg.Logger})
 	m.nodes = nodes.New(nodes.Config{Node: m.node, Peers: m.peers, Hub: m.hub, Credentials: m.credentials, Sealer: m.key,
 		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
 		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"net/url"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -18,6 +19,10 @@ type WebConfig struct {
 	CertFile, KeyFile string
 	// TrustedProxies are where proxies in front connect from.
 	TrustedProxies []netip.Prefix
+	// Site is the address of Kiosc's own pages; nil where nobody has said. Apps gives apps hosts of their own; nil for
+	// none.
+	Site *url.URL
+	Apps *proxy.AppHosts
 }
 
 // listenWeb opens the web port.
@@ -37,8 +42,11 @@ func (m *Manager) listenWeb() (err error) {
 	return nil
 }
 
-// URL is where a browser on this machine reaches this manager.
+// URL is where people reach Kiosc, as far as this manager knows.
 func (m *Manager) URL() string {
+	if m.cfg.Web.Site != nil {
+		return m.cfg.Web.Site.String()
+	}
 	scheme := "http://"
 	if m.certificate != nil {
 		scheme = "https://"
@@ -55,11 +63,18 @@ func (m *Manager) URL() string {
 
 // front is what browsers meet: the proxy, and behind it pages and API.
 func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
-	ui, err := webui.New(m.service, webui.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, Secure: secure})
+	web := m.cfg.Web
+	prefix := proxy.CookiePrefix(web.Site)
+	options := webui.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, CookiePrefix: prefix,
+		Secure: func(c *fiber.Ctx) bool { return prefix != "" || secure(c) }}
+	if web.Apps != nil {
+		options.AppHosts = web.Apps
+	}
+	ui, err := webui.New(m.service, options)
 	if err != nil {
 		return nil, nil, err
 	}
-	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: webui.SessionCookie})
+	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: prefix + webui.SessionCookie})
 	app := fiber.New(fiber.Config{
 		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: 64 << 10, Immutable: true,
 		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler),
@@ -70,8 +85,8 @@ func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	app.Handler() // builds the routes, which Server alone would not
 	m.waiting = []interface{ Close() }{ui, rest}
 	return app, proxy.New(proxy.Config{
-		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: webui.SessionCookie,
-		TrustedProxies: m.cfg.Web.TrustedProxies, Logger: m.cfg.Logger,
+		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: prefix + webui.SessionCookie,
+		TrustedProxies: web.TrustedProxies, Apps: web.Apps, Redeemer: gate{m.service}, Logger: m.cfg.Logger,
 	}), nil
 }
 

@@ -11,10 +11,14 @@ func (s *Server) session(h http.Header) string {
 	if s.cfg.SessionCookie == "" {
 		return ""
 	}
+	return cookieValue(h, s.cfg.SessionCookie)
+}
+
+func cookieValue(h http.Header, want string) string {
 	for _, line := range h["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if name == s.cfg.SessionCookie && value != "" {
+			if name == want && value != "" {
 				return value
 			}
 		}
@@ -49,13 +53,13 @@ func (s *Server) foreignCookies(line string) string {
 }
 
 // scopeCookie confines a cookie to its app. It drops Kiosc's own names, and
-// __Host- cookies as well: browsers take those with Path=/ only, where every
-// other app would see them.
+// below Prefix __Host- cookies as well: browsers take those with Path=/ only,
+// where every other app would see them.
 func (s *Server) scopeCookie(cookie, prefix string) string {
 	parts := strings.Split(cookie, ";")
 	name, _, _ := strings.Cut(parts[0], "=")
 	name = strings.Trim(name, " \t")
-	if s.isReserved(name) || strings.HasPrefix(strings.ToLower(name), "__host-") {
+	if s.isReserved(name) || prefix != "" && strings.HasPrefix(strings.ToLower(name), "__host-") {
 		return ""
 	}
 	if name == "" {
@@ -71,9 +75,15 @@ func (s *Server) scopeCookie(cookie, prefix string) string {
 		case "domain":
 		case "path":
 			path = strings.Trim(value, " \t")
+			if prefix == "" {
+				kept = append(kept, part)
+			}
 		default:
 			kept = append(kept, part)
 		}
+	}
+	if prefix == "" {
+		return strings.Join(kept, ";")
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/"

@@ -13,31 +13,57 @@ import (
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
 
-// serveContainer answers one request to an app.
+// serveContainer answers one request to an app below Prefix.
 func (s *Server) serveContainer(c *client, req *request, b body, id, rest string) bool {
 	if rest == "" || rest[0] == '?' {
 		return s.answer(c, req, b, redirect(http.StatusPermanentRedirect, Prefix+id+"/"+rest))
 	}
 	who := s.credentials(req.header)
-	// Browsers add cookies to WebSockets of any site's pages, but never tokens.
-	if req.header.Get("Upgrade") != "" && who.Session != "" && who.Token == "" && req.isForeign() {
-		return s.answer(c, req, b, failure(req, http.StatusForbidden, "This connection was opened by a page of another site."))
+	at := place{id: id, rest: rest, prefix: Prefix + id}
+	switch {
+	case req.method == http.MethodGet && req.header.Get(probeField) != "":
+		return s.answer(c, req, b, s.probe(c, req, at, who))
+	case s.cfg.Apps != nil && who.Token == "":
+		return s.answer(c, req, b, redirect(http.StatusTemporaryRedirect, s.cfg.Apps.URL(id, rest)))
+	case who.Session != "" && who.Token == "" && req.isForeign():
+		return s.answer(c, req, b, foreign(req))
 	}
-	target, err := s.cfg.Gate.Authorize(c.run.ctx, who, id)
-	if err != nil {
-		return s.answer(c, req, b, s.denied(req, id, rest, err))
+	return s.serveAt(c, req, b, at, who)
+}
+
+// place is where a request finds an app.
+type place struct {
+	id     string // of the container
+	rest   string // the target as the app sees it
+	prefix string // what the browser has before it; empty at an app's own host
+}
+
+// serveAt lets the app answer.
+func (s *Server) serveAt(c *client, req *request, b body, at place, who Credentials) bool {
+	target, conn, refusal := s.reach(c, req, at, who)
+	if refusal != nil {
+		return s.answer(c, req, b, refusal)
 	}
-	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: rest, prefix: Prefix + id, sent: make(chan struct{})}
-	conn, err := s.connect(c.run.ctx, target, req.isRepeatable())
-	if err != nil {
-		if !errors.Is(err, ErrRefused) {
-			s.log.Warn("an app cannot be reached", "container", id, "node", target.Node, "error", err)
-		}
-		return s.answer(c, req, b, unreachable(req, target, http.StatusBadGateway))
-	}
+	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.rest, prefix: at.prefix, sent: make(chan struct{})}
 	x.use(conn)
 	defer x.end()
 	return x.run()
+}
+
+// reach authorises and connects.
+func (s *Server) reach(c *client, req *request, at place, who Credentials) (Target, *backend, *answer) {
+	target, err := s.cfg.Gate.Authorize(c.run.ctx, who, at.id)
+	if err != nil {
+		return target, nil, s.denied(req, at, err)
+	}
+	conn, err := s.connect(c.run.ctx, target, req.isRepeatable())
+	if err != nil {
+		if !errors.Is(err, ErrRefused) {
+			s.log.Warn("an app cannot be reached", "container", at.id, "node", target.Node, "error", err)
+		}
+		return target, nil, unreachable(req, target, http.StatusBadGateway)
+	}
+	return target, conn, nil
 }
 
 // answer sends an answer of the proxy's own. A request with a body ends the

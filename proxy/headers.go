@@ -21,13 +21,15 @@ func isHopByHop(name string) bool {
 }
 
 // isOverreaching finds response fields that would act on all of Kiosc's origin
-// and not on one app: what browsers store and do for it, which scope workers
-// get, and where they send reports about it.
-func isOverreaching(name string) bool {
+// or domain and not on one app: what browsers store and do for it, which scope
+// workers get, and where they send reports about it.
+func isOverreaching(name, prefix string) bool {
 	switch name {
-	case "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Alt-Svc",
+	case "Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc",
 		"Public-Key-Pins", "Public-Key-Pins-Report-Only", "Nel", "Report-To":
 		return true
+	case "Service-Worker-Allowed":
+		return prefix != ""
 	}
 	return false
 }
@@ -93,14 +95,17 @@ func hasCGIPrefix(name, prefix string) bool {
 
 // credentials reads what the request shows of its sender.
 func (s *Server) credentials(h http.Header) Credentials {
-	who := Credentials{Session: s.session(h)}
+	return Credentials{Session: s.session(h), Token: token(h)}
+}
+
+// token is the API token that the request shows; empty for none.
+func token(h http.Header) string {
 	for _, line := range h["Authorization"] {
 		if token := kioscToken(line); token != "" {
-			who.Token = token
-			break
+			return token
 		}
 	}
-	return who
+	return ""
 }
 
 // kioscToken returns the token of an Authorization value that carries one.
@@ -162,7 +167,9 @@ func (x *exchange) appHead(b []byte) []byte {
 		b = appendField(b, "Content-Length", strconv.FormatInt(r.length, 10))
 	}
 	b = appendField(b, "X-Forwarded-User", oneLine(x.target.User))
-	b = appendField(b, "X-Forwarded-Prefix", x.prefix)
+	if x.prefix != "" {
+		b = appendField(b, "X-Forwarded-Prefix", x.prefix)
+	}
 	b = appendField(b, "X-Forwarded-Proto", r.scheme)
 	if r.host != "" {
 		b = appendField(b, "X-Forwarded-Host", r.host)
@@ -185,7 +192,7 @@ func (x *exchange) appendForClient(b []byte, h http.Header) []byte {
 	for name, values := range h {
 		// net/http takes "Set-Cookie :" for a name of its own, some clients
 		// do not.
-		if isHopByHop(name) || isOverreaching(name) || name == "Content-Length" || !isToken(name) || slices.Contains(named, name) {
+		if isHopByHop(name) || isOverreaching(name, x.prefix) || name == "Content-Length" || !isToken(name) || slices.Contains(named, name) {
 			continue
 		}
 		for _, v := range values {
@@ -266,9 +273,25 @@ func scopeRefresh(v, host, prefix string) string {
 	return v[:len(v)-len(to)] + scopeURL(to, host, prefix)
 }
 
-// isForeign tells whether another site's page opens this WebSocket.
+// isForeign tells whether another origin's page makes the browser send this
+// request. It is asked about requests that change something and WebSockets,
+// to which browsers add cookies whatever page they come from; they never add
+// tokens. The other subdomains of a site are the same site for SameSite.
 func (r *request) isForeign() bool {
+	upgrade := r.header.Get("Upgrade") != ""
+	switch r.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		if !upgrade {
+			return false
+		}
+	}
+	if site := r.header.Get("Sec-Fetch-Site"); site != "" {
+		return !isOwn(site)
+	}
 	for _, origin := range r.header["Origin"] {
+		if origin == "null" && !upgrade {
+			continue // also a form of the app itself, where its pages tell no referrer
+		}
 		scheme, host, _ := strings.Cut(origin, "//")
 		if !sameHost(host, r.host, strings.ToLower(scheme)) {
 			return true
@@ -276,3 +299,17 @@ func (r *request) isForeign() bool {
 	}
 	return false
 }
+
+// isForeignToApp is the stricter rule at an app's own host: pages of other
+// origins may lead there but load nothing from there in the visitor's name.
+func (r *request) isForeignToApp() bool {
+	if r.isForeign() {
+		return true
+	}
+	site := r.header.Get("Sec-Fetch-Site")
+	return site != "" && !isOwn(site) && r.header.Get("Sec-Fetch-Mode") != "navigate"
+}
+
+// isOwn tells whether Sec-Fetch-Site names the request's own origin, or nobody
+// but the visitor.
+func isOwn(site string) bool { return site == "same-origin" || site == "none" }

@@ -78,7 +78,7 @@ func TestDenials(t *testing.T) {
 		header, want string
 	}{
 		{"login", "text/html", 302, "Location", "/login/?next=%2Fcontainers%2Fproxy%2F" + id + "%2Fp%3Fq"},
-		{"stopped", "text/html", 302, "Location", proxy.Prefix + "lobby/" + id + "?next=%2Fp%3Fq"},
+		{"stopped", "text/html", 302, "Location", proxy.Prefix + "lobby/" + id + "?next=%2Fcontainers%2Fproxy%2F" + id + "%2Fp%3Fq"},
 		{"access", "text/html", 404, "Content-Type", "text/html; charset=utf-8"},
 		{"", "text/html", 502, "Retry-After", "2"},
 		{"away", "text/html", 503, "Retry-After", "5"},
@@ -139,10 +139,39 @@ func TestOnlyCookiesMakeAForeignUpgradeDangerous(t *testing.T) {
 		{200, []string{cookie, "Origin: https://KIOSC.test:443"}},
 		{200, []string{cookie}},
 		{200, []string{cookie, "Authorization: Bearer kiosc_a", "Origin: https://evil.test"}},
+		{403, []string{cookie, "Origin: https://kiosc.test", "Sec-Fetch-Site: same-site"}},
+		{200, []string{cookie, "Sec-Fetch-Site: same-origin", "Origin: null"}},
 	} {
 		c.send(get(base+"/", append(test.fields, "Connection: Upgrade", "Upgrade: websocket")...))
 		resp, _ := c.response("GET")
 		require.Equal(t, test.status, resp.StatusCode, test.fields)
+	}
+}
+
+// A page of another origin of the same site makes browsers send the cookie.
+func TestForeignPagesChangeNothing(t *testing.T) {
+	addr := withBackend(t, func(w http.ResponseWriter, _ *http.Request) {})
+	c := dial(t, addr)
+	cookie := "Cookie: kiosc_session=s"
+	for _, test := range []struct {
+		status int
+		method string
+		fields []string
+	}{
+		{403, "POST", []string{cookie, "Sec-Fetch-Site: same-site"}},
+		{403, "DELETE", []string{cookie, "Sec-Fetch-Site: cross-site", "Authorization: Basic eA=="}},
+		{403, "POST", []string{cookie, "Origin: https://evil.kiosc.test"}},
+		{200, "POST", []string{cookie, "Sec-Fetch-Site: same-origin", "Origin: null"}},
+		{200, "POST", []string{cookie, "Origin: null"}},
+		{200, "POST", []string{cookie, "Origin: http://kiosc.test"}},
+		{200, "POST", []string{cookie}},
+		{200, "POST", []string{"Sec-Fetch-Site: cross-site"}},
+		{200, "POST", []string{cookie, "Authorization: token kiosc_a", "Sec-Fetch-Site: cross-site"}},
+		{200, "GET", []string{cookie, "Sec-Fetch-Site: same-site"}},
+	} {
+		c.send(strings.Replace(get(base+"/", test.fields...), "GET", test.method, 1))
+		resp, _ := c.response(test.method)
+		require.Equal(t, test.status, resp.StatusCode, test)
 	}
 }
 

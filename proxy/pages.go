@@ -93,21 +93,30 @@ func (r *request) isNavigation() bool {
 	if r.method != http.MethodGet && r.method != http.MethodHead || r.header.Get("Upgrade") != "" {
 		return false
 	}
+	if mode := r.header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {
+		return false
+	}
 	return strings.Contains(strings.ToLower(strings.Join(r.header["Accept"], ",")), "text/html")
 }
 
 // denied is the answer to what the Gate said.
-func (s *Server) denied(req *request, id, rest string, err error) *answer {
+func (s *Server) denied(req *request, at place, err error) *answer {
 	var d *Denial
 	if !errors.As(err, &d) {
-		s.log.Error("deciding on a request failed", "container", id, "error", err)
+		s.log.Error("deciding on a request failed", "container", at.id, "error", err)
 		return failure(req, http.StatusInternalServerError, "Something went wrong in Kiosc. Please try again later.")
 	}
 	switch {
+	case d.Kind == NotLoggedIn && req.isNavigation() && at.prefix == "":
+		return s.beginHandOver(req, at.id)
 	case d.Kind == NotLoggedIn && req.isNavigation():
 		return redirect(http.StatusFound, "/login/?next="+url.QueryEscape(req.target))
 	case d.Kind == NotRunning && req.isNavigation():
-		return redirect(http.StatusFound, Prefix+"lobby/"+id+"?next="+url.QueryEscape(rest))
+		lobby := Prefix + "lobby/" + at.id + "?next=" + url.QueryEscape(Prefix+at.id+at.rest)
+		if at.prefix == "" {
+			lobby = s.cfg.Apps.site + lobby
+		}
+		return redirect(http.StatusFound, lobby)
 	case d.Kind == NotLoggedIn:
 		a := failure(req, http.StatusUnauthorized, d.Message)
 		a.header.Set("Www-Authenticate", "Token")
@@ -125,6 +134,11 @@ func redirect(status int, location string) *answer {
 	a := newAnswer(status)
 	a.header.Set("Location", location)
 	return a
+}
+
+// foreign is the answer to what another origin's page makes a browser send.
+func foreign(req *request) *answer {
+	return failure(req, http.StatusForbidden, "This request was sent by a page of another site.")
 }
 
 // unreachable is the answer when the app cannot be talked to.
@@ -150,6 +164,8 @@ func failure(req *request, status int, text string) *answer {
 	switch status {
 	case http.StatusNotFound:
 		a.page("Not found", text, "")
+	case http.StatusForbidden:
+		a.page("Not allowed", text, "")
 	case http.StatusServiceUnavailable:
 		a.page("Not available right now", text, req.target)
 	case http.StatusInternalServerError:

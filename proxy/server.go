@@ -76,9 +76,11 @@ const (
 	bufferSize = 64 << 10
 )
 
-// Credentials is what a request shows of who sent it; both may be empty.
+// Credentials is what a request shows of who sent it; all may be empty. A
+// request to an app's own host never shows a Session, any other never an App.
 type Credentials struct {
 	Session string // value of the cookie Config.SessionCookie, as sent
+	App     string // value of the app's own cookie, at the app's own host
 	Token   string // API token, with its kiosc_ prefix
 }
 
@@ -162,7 +164,11 @@ type Config struct {
 	// alone are believed who their clients are: by X-Forwarded-For, -Proto and
 	// -Host, which they must set themselves.
 	TrustedProxies []netip.Prefix
-	Logger         *slog.Logger // nil discards
+	// Apps gives each app a host of its own; nil for none. Redeemer is needed
+	// with it.
+	Apps     *AppHosts
+	Redeemer Redeemer
+	Logger   *slog.Logger // nil discards
 }
 
 // Server is the front door; use New. Its methods may be called by many
@@ -428,6 +434,9 @@ func (s *Server) serveOne(c *client) bool {
 	body := req.body(c.br)
 	if !body.done() {
 		_ = c.SetReadDeadline(time.Time{})
+	}
+	if id, ours := s.cfg.Apps.lookUp(req.host); ours {
+		return s.serveAppHost(c, req, body, id)
 	}
 	if id, rest, ok := split(req.target); ok {
 		return s.serveContainer(c, req, body, id, rest)

@@ -79,7 +79,7 @@ func (ui *UI) registerStatic(app *fiber.App) {
 func (ui *UI) static(c *fiber.Ctx) error {
 	file, ok := ui.assets.files[c.Params("name")]
 	if !ok {
-		secureHeaders(c)
+		ui.secureHeaders(c)
 		return ui.fail(c, errNoPage)
 	}
 	c.Set(fiber.HeaderCacheControl, "public, max-age=31536000, immutable")

@@ -75,7 +75,7 @@ func (ui *UI) fail(c *fiber.Ctx, err error) error {
 	}
 	p := errorPage{frame: ui.plainFrame(title), Message: message}
 	// No script of an app may read the token from an error page either.
-	if session := c.Cookies(SessionCookie); session != "" && refuseScripts(c) == nil {
+	if session := ui.cookie(c, SessionCookie); session != "" && refuseScripts(c) == nil {
 		if a, err := ui.svc.BySession(session); err == nil {
 			p.UserName, p.CSRF = a.User.Name, auth.CSRFToken(session)
 		}
@@ -90,6 +90,6 @@ func (ui *UI) fail(c *fiber.Ctx, err error) error {
 // ErrorHandler is for fiber.Config: it answers unknown addresses, too large bodies and whatever other handlers leave
 // with a page of this UI, or with JSON for a program that asks for it.
 func (ui *UI) ErrorHandler(c *fiber.Ctx, err error) error {
-	secureHeaders(c)
+	ui.secureHeaders(c)
 	return ui.fail(c, err)
 }

@@ -39,7 +39,7 @@ func (p logoutPage) Render(w io.Writer) error { return logoutTemplate.Execute(w,
 
 func (ui *UI) showLogin(c *fiber.Ctx) error {
 	next := localPath(c.Query("next"), "/")
-	if _, err := ui.svc.BySession(c.Cookies(SessionCookie)); err == nil {
+	if _, err := ui.svc.BySession(ui.cookie(c, SessionCookie)); err == nil {
 		return c.Redirect(next)
 	}
 	p := loginPage{frame: ui.plainFrame("Log in"), Next: next}

@@ -12,16 +12,16 @@ import (
 	"kiosc/manager/service"
 )
 
-// SessionCookie is the name of the cookie that has a login's secret.
+// SessionCookie is the name of the cookie that has a login's secret, behind Options.CookiePrefix.
 const SessionCookie = "kiosc_session"
 
 // maxForm bounds the body of a POST, in bytes: the longest allowed fields, each of their bytes escaped as three.
 const maxForm = 1 << 20
 
 // contentPolicy allows nothing from elsewhere, nothing inline, and no frame around a page. Bootstrap has its icons of
-// form fields as data: images.
+// form fields as data: images. What follows form-action holds for where a form leads in the end, too.
 const contentPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; " +
-	"form-action 'self'; frame-ancestors 'none'"
+	"frame-ancestors 'none'; form-action 'self'"
 
 // visit is one request of somebody who is logged in.
 type visit struct {
@@ -35,8 +35,12 @@ type visit struct {
 type handler func(v *visit) error
 
 // secureHeaders go with every answer but assets.
-func secureHeaders(c *fiber.Ctx) {
-	c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
+func (ui *UI) secureHeaders(c *fiber.Ctx) {
+	policy := contentPolicy
+	if ui.opts.AppHosts != nil {
+		policy += " " + ui.opts.AppHosts.Sources()
+	}
+	c.Set(fiber.HeaderContentSecurityPolicy, policy)
 	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	c.Set(fiber.HeaderXFrameOptions, "DENY")
 	c.Set(fiber.HeaderReferrerPolicy, "same-origin")
@@ -49,7 +53,7 @@ func secureHeaders(c *fiber.Ctx) {
 // open wraps a handler of a page for which nobody has to be logged in. A POST must not come from another site.
 func (ui *UI) open(h fiber.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		secureHeaders(c)
+		ui.secureHeaders(c)
 		if err := refuse(c); err != nil {
 			return ui.fail(c, err)
 		}
@@ -78,7 +82,7 @@ func (ui *UI) page(h handler) fiber.Handler {
 // data wraps a handler that answers scripts: with nobody logged in it says 401, because a script can't log in.
 func (ui *UI) data(h handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		secureHeaders(c)
+		ui.secureHeaders(c)
 		c.Request().Header.Set(fiber.HeaderAccept, fiber.MIMEApplicationJSON)
 		v, err := ui.visit(c)
 		if err == nil {
@@ -93,7 +97,7 @@ func (ui *UI) data(h handler) fiber.Handler {
 
 // visit finds out who asks, and checks the CSRF token of a POST.
 func (ui *UI) visit(c *fiber.Ctx) (*visit, error) {
-	v := &visit{Ctx: c, Session: strings.Clone(c.Cookies(SessionCookie))}
+	v := &visit{Ctx: c, Session: strings.Clone(ui.cookie(c, SessionCookie))}
 	var err error
 	if v.Actor, err = ui.svc.BySession(v.Session); err != nil {
 		return nil, err
@@ -215,8 +219,11 @@ func id(c *fiber.Ctx, name string) (string, error) {
 	return parsed.String(), nil
 }
 
+// cookie reads what setCookie has set.
+func (ui *UI) cookie(c *fiber.Ctx, name string) string { return c.Cookies(ui.opts.CookiePrefix + name) }
+
 // setCookie sends a cookie that scripts can't read. A negative age deletes it.
 func (ui *UI) setCookie(c *fiber.Ctx, name, value string, age int) {
-	c.Cookie(&fiber.Cookie{Name: name, Value: value, Path: "/", MaxAge: age, HTTPOnly: true,
+	c.Cookie(&fiber.Cookie{Name: ui.opts.CookiePrefix + name, Value: value, Path: "/", MaxAge: age, HTTPOnly: true,
 		Secure: ui.opts.Secure(c), SameSite: fiber.CookieSameSiteLaxMode})
 }

@@ -117,7 +117,7 @@ func (ui *UI) setFlash(c *fiber.Ctx, f flash) {
 }
 
 func (ui *UI) takeFlash(c *fiber.Ctx) *flash {
-	value := c.Cookies(flashCookie)
+	value := ui.cookie(c, flashCookie)
 	if value == "" {
 		return nil
 	}

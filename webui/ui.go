@@ -8,7 +8,7 @@
 // What must always hold:
 //   - A POST changes something only with the session's CSRF token, and never when a browser says that it comes from
 //     another site. No GET changes anything.
-//   - Apps run in the same browser origin. So a page is given only to a navigation and never to a script (see
+//   - Apps run in the same browser origin, unless they have hosts of their own. So a page is given only to a navigation and never to a script (see
 //     refuseScripts), because whoever reads a page can read its CSRF token.
 //   - A page is a typed struct with a Render method, and offers nothing that its visitor may not do.
 //   - Nothing comes from another host, and there is no inline script or style: the pages' CSP forbids both.
@@ -33,8 +33,20 @@ type Options struct {
 	// Secure tells whether a request came over TLS, so that its cookies are marked for TLS only. Who trusts a proxy's
 	// X-Forwarded-Proto says so here. Nil for never.
 	Secure func(*fiber.Ctx) bool
+	// CookiePrefix begins the names of cookies: __Host- where all visitors come over TLS, else nothing.
+	CookiePrefix string
+	// AppHosts says where apps have hosts of their own; nil where they have none.
+	AppHosts AppHosts
 	// Zone is in which times are shown; nil for time.Local.
 	Zone *time.Location
+}
+
+// AppHosts are the apps' own hosts.
+type AppHosts interface {
+	// HandOverURL is where an app takes a code, to go on to next, a path with its query.
+	HandOverURL(container, code, next string) string
+	// Sources are all these hosts, as a Content-Security-Policy names them.
+	Sources() string
 }
 
 // UI serves the pages. It is safe for use by many goroutines.
@@ -84,6 +96,7 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerHome(app)
 	ui.registerTokens(app)
 	ui.registerLobby(app)
+	ui.registerHandOver(app)
 	ui.registerEvents(app)
 	ui.registerCreate(app)
 	ui.registerActions(app)

@@ -30,6 +30,7 @@ var kinds = map[Kind]func() Command{
 	12: func() Command { return &SessionClosed{} },
 	13: func() Command { return &TokenCreated{} },
 	14: func() Command { return &TokenDeleted{} },
+	19: func() Command { return &AppCodeUsed{} },
 	20: func() Command { return &ProjectCreated{} },
 	30: func() Command { return &ContainerCreated{} },
 	31: func() Command { return &ActionRequested{} },

@@ -41,10 +41,12 @@ var (
 	bucketLogs       = []byte("logs")        // container id, sequence (8 bytes) → LogChunk
 	bucketLogMeta    = []byte("log_meta")    // container id → LogMeta
 	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
+	bucketAppCodes   = []byte("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
 
 	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketSessionsOf,
 		bucketTokensOf, bucketProjects, bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes,
-		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens}
+		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens,
+		bucketAppCodes}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -302,6 +303,10 @@ type sealer struct{}
 
 func (sealer) Seal(plain []byte, _ string) ([]byte, error) {
 	return fmt.Appendf(nil, "%d bytes", len(plain)), nil
+}
+
+func (sealer) Open([]byte, string) ([]byte, error) {
+	return nil, errors.New("nothing is opened here")
 }
 
 type noProgress struct{}

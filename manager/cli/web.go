@@ -13,12 +13,16 @@ import (
 type webFlags struct {
 	cert, key string
 	proxies   []string
+	site      string
+	apps      string
 }
 
 func (f *webFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.cert, "tls-cert", "", "PEM file of the web port's TLS certificate; plain HTTP without (KIOSC_TLS_CERT)")
 	cmd.Flags().StringVar(&f.key, "tls-key", "", "PEM file of its key (KIOSC_TLS_KEY)")
 	cmd.Flags().StringSliceVar(&f.proxies, "trusted-proxies", nil, "addresses or prefixes of reverse proxies whose X-Forwarded-For, -Proto and -Host are believed (KIOSC_TRUSTED_PROXIES)")
+	cmd.Flags().StringVar(&f.site, "url", "", "address at which people open Kiosc, such as https://kiosc.example.org (KIOSC_URL)")
+	cmd.Flags().StringVar(&f.apps, "app-domain", "", "domain such as apps.example.org below which each app has a host of its own; needs --url; the same on all managers (KIOSC_APP_DOMAIN)")
 }
 
 func (f *webFlags) config() (manager.WebConfig, error) {
@@ -26,5 +30,21 @@ func (f *webFlags) config() (manager.WebConfig, error) {
 		return manager.WebConfig{}, errors.New("TLS needs both --tls-cert and --tls-key")
 	}
 	proxies, err := proxy.ParseProxies(f.proxies)
-	return manager.WebConfig{CertFile: f.cert, KeyFile: f.key, TrustedProxies: proxies}, err
+	if err != nil {
+		return manager.WebConfig{}, err
+	}
+	web := manager.WebConfig{CertFile: f.cert, KeyFile: f.key, TrustedProxies: proxies}
+	if f.site != "" {
+		if web.Site, err = proxy.ParseSite(f.site); err != nil {
+			return manager.WebConfig{}, err
+		}
+	}
+	switch {
+	case f.apps == "":
+		return web, nil
+	case web.Site == nil:
+		return manager.WebConfig{}, errors.New("--app-domain needs --url, the address at which people open Kiosc")
+	}
+	web.Apps, err = proxy.NewAppHosts(web.Site, f.apps)
+	return web, err
 }

@@ -45,8 +45,10 @@ type Config struct {
 	// Renew makes a new certificate for an agent.
 	Renew func(peer pki.Peer, csr []byte) ([]byte, error)
 	// Grace is how long a host may be unseen before its containers are placed elsewhere; at least MinGrace.
-	Grace  time.Duration
-	Logger *slog.Logger
+	Grace time.Duration
+	// AppsAtRoot says that each app has a host of its own and is not below Kiosc's address.
+	AppsAtRoot bool
+	Logger     *slog.Logger
 }
 
 // Hub has this manager's sessions with agents. Its methods may be called from any goroutine.

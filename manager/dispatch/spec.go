@@ -16,7 +16,7 @@ import (
 	"kiosc/manager/service"
 )
 
-// urlPrefix in a variable's value becomes the address of the app below Kiosc's own.
+// urlPrefix in a variable's value becomes the path of the app's address.
 const urlPrefix = "__KIOSC_URL_PREFIX__"
 
 // noFile is the limit of open files in a Docker container, Kiosc's default.
@@ -27,12 +27,12 @@ type Opener interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
-func specOf(c *state.Container, key Opener) (wire.Spec, error) {
+func specOf(c *state.Container, key Opener, appsAtRoot bool) (wire.Spec, error) {
 	command, err := shellquote.Split(c.Command)
 	if err != nil {
 		return wire.Spec{}, fmt.Errorf("splitting the command: %w", err)
 	}
-	env, err := environment(c, key)
+	env, err := environment(c, key, appsAtRoot)
 	if err != nil {
 		return wire.Spec{}, err
 	}
@@ -45,7 +45,11 @@ func specOf(c *state.Container, key Opener) (wire.Spec, error) {
 
 // environment gives the variables as the original Kiosc hands them to Docker, sorted by name: text as it is with
 // urlPrefix replaced, null as a bare name, and any other value in Python's notation.
-func environment(c *state.Container, key Opener) ([]string, error) {
+func environment(c *state.Container, key Opener, appsAtRoot bool) ([]string, error) {
+	address := "/containers/proxy/" + c.ID + "/" + c.Path
+	if appsAtRoot {
+		address = "/" + c.Path
+	}
 	values := map[string]json.RawMessage{}
 	if c.Environment != nil {
 		var err error
@@ -71,7 +75,7 @@ func environment(c *state.Container, key Opener) ([]string, error) {
 			if err := json.Unmarshal(trimmed, &s); err != nil {
 				return nil, fmt.Errorf("reading the variable %q: %w", k, err)
 			}
-			text[k] = strings.ReplaceAll(s, urlPrefix, "/containers/proxy/"+c.ID+"/"+c.Path)
+			text[k] = strings.ReplaceAll(s, urlPrefix, address)
 		default:
 			s, err := pythonText(trimmed)
 			if err != nil {

@@ -29,7 +29,7 @@ func TestEnvironmentReadsAsInTheOriginal(t *testing.T) {
 			"TITLE": "overridden", "KEY": "<masked>"}`),
 		Secrets: map[string][]byte{"KEY": []byte("container-env\x00c1\x00KEY=\"s3cret\"")},
 	}
-	env, err := environment(c, plain{})
+	env, err := environment(c, plain{}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"CONTAINER_PORT=3838",
@@ -46,14 +46,21 @@ func TestEnvironmentReadsAsInTheOriginal(t *testing.T) {
 	}, env)
 }
 
+func TestTheAddressOfAnAppWithAHostOfItsOwn(t *testing.T) {
+	c := &state.Container{ID: "c1", Path: "start", Environment: []byte(`{"URL": "x__KIOSC_URL_PREFIX__y"}`)}
+	env, err := environment(c, plain{}, true)
+	require.NoError(t, err)
+	require.Contains(t, env, "URL=x/starty")
+}
+
 func TestASecretOfAnotherContainerIsNotOpened(t *testing.T) {
 	c := &state.Container{ID: "c2", Secrets: map[string][]byte{"KEY": []byte("container-env\x00c1\x00KEY=\"s3cret\"")}}
-	_, err := environment(c, plain{})
+	_, err := environment(c, plain{}, false)
 	require.ErrorContains(t, err, `opening the secret value of "KEY"`)
 }
 
 func TestCommandIsSplitAsAShellWould(t *testing.T) {
-	s, err := specOf(&state.Container{Repository: "nginx", Command: `run "two words" 'it''s' $HOME *`}, plain{})
+	s, err := specOf(&state.Container{Repository: "nginx", Command: `run "two words" 'it''s' $HOME *`}, plain{}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"run", "two words", "its", "$HOME", "*"}, s.Command)
 	require.Equal(t, "nginx", s.Image)

@@ -19,36 +19,38 @@ type App struct {
 // OpenApp decides for one request to an app, from the local state alone. An API token that is shown goes before the
 // session. The error has code Conflict when the container doesn't run.
 func (s *Service) OpenApp(session, token, container string) (App, error) {
-	secret := session
 	if token != "" {
-		secret = token
+		return s.openApp(visit{string(hashOf(token)), true, container})
 	}
-	visit := visit{string(auth.HashSecret(secret)), token != "", container}
+	return s.openApp(visit{string(hashOf(session)), false, container})
+}
+
+func (s *Service) openApp(v visit) (App, error) {
 	index := s.store.AppliedIndex() // before the state is read, which may be newer
-	if app, ok := s.opened.get(visit, index); ok {
+	if app, ok := s.opened.get(v, index); ok {
 		return app, nil
 	}
-	app, until, err := s.openApp(secret, token != "", container)
+	app, until, err := s.decide(v)
 	if err == nil {
-		s.opened.put(visit, index, app, until)
+		s.opened.put(v, index, app, until)
 	}
 	return app, err
 }
 
-// openApp also returns until when that is so if the state doesn't change, or the zero time for always.
-func (s *Service) openApp(secret string, api bool, container string) (app App, until time.Time, err error) {
+// decide also returns until when that is so if the state doesn't change, or the zero time for always.
+func (s *Service) decide(v visit) (app App, until time.Time, err error) {
 	find := sessionUser
-	if api {
+	if v.api {
 		find = tokenUser
 	}
-	a, err := s.actor(secret, api, func(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
+	a, err := s.actor([]byte(v.hash), v.api, func(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
 		user, until, ok, err = find(tx, hash)
 		return user, until, ok, err
 	})
 	if err != nil {
 		return app, until, err
 	}
-	c, err := s.container(a, container, auth.ProxyContainer)
+	c, err := s.container(a, v.container, auth.ProxyContainer)
 	if err != nil {
 		return app, until, err
 	}
@@ -58,9 +60,9 @@ func (s *Service) openApp(secret string, api bool, container string) (app App, u
 	return App{Container: c.ID, DockerID: c.DockerID, Node: c.Node, Port: c.Port, Title: c.Title, User: a.User.Name}, until, nil
 }
 
-// visit is what OpenApp decides about.
+// visit is what is decided about.
 type visit struct {
-	hash      string // of the secret
+	hash      string // of the session, or of the API token
 	api       bool
 	container string
 }

@@ -60,10 +60,22 @@ func (s *Service) Logout(ctx context.Context, secret string) error {
 }
 
 // BySession tells who has this session.
-func (s *Service) BySession(secret string) (Actor, error) { return s.actor(secret, false, sessionUser) }
+func (s *Service) BySession(secret string) (Actor, error) {
+	return s.actor(hashOf(secret), false, sessionUser)
+}
 
 // ByToken tells whose API token this is.
-func (s *Service) ByToken(token string) (Actor, error) { return s.actor(token, true, tokenUser) }
+func (s *Service) ByToken(token string) (Actor, error) {
+	return s.actor(hashOf(token), true, tokenUser)
+}
+
+// hashOf is by which the state knows a secret; nil for none shown.
+func hashOf(secret string) []byte {
+	if secret == "" {
+		return nil
+	}
+	return auth.HashSecret(secret)
+}
 
 func sessionUser(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
 	session, ok, err := tx.Session(hash)
@@ -77,13 +89,13 @@ func tokenUser(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bo
 
 var errNotLoggedIn = state.Errorf(state.Unauthenticated, "You are not logged in, or your login has expired.")
 
-func (s *Service) actor(secret string, api bool,
+func (s *Service) actor(hash []byte, api bool,
 	find func(*state.Tx, []byte) (user string, expires time.Time, ok bool, err error)) (a Actor, err error) {
-	if secret == "" {
+	if len(hash) == 0 {
 		return a, errNotLoggedIn
 	}
 	err = s.store.View(func(tx *state.Tx) error {
-		id, expires, ok, err := find(tx, auth.HashSecret(secret))
+		id, expires, ok, err := find(tx, hash)
 		if err != nil {
 			return err
 		}

@@ -25,9 +25,10 @@ type Progress interface {
 	Progress(container string) (text string, percent int)
 }
 
-// Sealer encrypts secret values. context binds a value to its place.
+// Sealer encrypts secret values and gives them back. context binds a value to its place.
 type Sealer interface {
 	Seal(plain []byte, context string) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
 }
 
 // Service is safe for use by many goroutines.

@@ -80,7 +80,7 @@ class Lobby {
     while (this.probing) {
       try {
         const answer = await fetch(this.next, {
-          credentials: "same-origin", redirect: "manual", cache: "no-store", headers: { Accept: "text/html" },
+          credentials: "same-origin", redirect: "manual", cache: "no-store", headers: { "Kiosc-Probe": "1" },
         });
         void answer.body?.cancel();
         if (this.probing && !notReady.includes(answer.status)) {
