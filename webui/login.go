@@ -60,6 +60,14 @@ func (ui *UI) login(c *fiber.Ctx) error {
 		}
 		return render(c, status, loginPage{frame: ui.plainFrame("Log in"), Name: name, Next: next, Error: message})
 	}
+	// Apps at hosts of their own would go on with the earlier login for as long as that lasts.
+	if old := ui.cookie(c, SessionCookie); old != "" {
+		if _, err := ui.svc.BySession(old); err == nil {
+			if err := ui.svc.Logout(c.UserContext(), old); err != nil {
+				ui.opts.Logger.Warn("an earlier login was not ended", "user", name, "error", err)
+			}
+		}
+	}
 	ui.setCookie(c, SessionCookie, secret, int(service.SessionLife.Seconds()))
 	return c.Redirect(next)
 }

@@ -32,11 +32,12 @@ type browser struct {
 	base string
 }
 
-func open(t testing.TB, base string) *browser {
+func open(t testing.TB, base string, flags ...chromedp.ExecAllocatorOption) *browser {
 	require.NoError(t, os.MkdirAll(artifacts, 0o755))
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox,
 		chromedp.WindowSize(1280, 800), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	options = append(options, flags...)
 	ctx, cancel := context.WithTimeout(context.Background(), visitTimeout)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
