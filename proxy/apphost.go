@@ -82,7 +82,7 @@ func NewAppHosts(site *url.URL, domain string) (*AppHosts, error) {
 		a.port = ":" + site.Port()
 	}
 	if _, ours := a.lookUp(site.Host); ours {
-		return nil, fmt.Errorf("Kiosc's own address %s must not be at or below the domain of apps %s, which could then set its cookies", a.site, domain)
+		return nil, fmt.Errorf("the address %s of Kiosc itself must not be at or below the domain of apps %s, which could then set its cookies", a.site, domain)
 	}
 	return a, nil
 }
