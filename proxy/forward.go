@@ -44,7 +44,7 @@ func (s *Server) serveAt(c *client, req *request, b body, at place, who Credenti
 	if refusal != nil {
 		return s.answer(c, req, b, refusal)
 	}
-	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.rest, prefix: at.prefix, sent: make(chan struct{})}
+	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.rest, prefix: at.prefix, visit: visit{who, at.id}, sent: make(chan struct{})}
 	x.use(conn)
 	defer x.end()
 	return x.run()
@@ -94,6 +94,7 @@ type exchange struct {
 	target Target
 	rest   string
 	prefix string
+	visit  visit
 
 	bodyRead atomic.Bool   // all of the request was read from the client
 	sentAll  atomic.Bool   // and the app was given all of it
@@ -126,12 +127,12 @@ func (x *exchange) use(b *backend) {
 	if x.gone {
 		b.kill()
 	}
-	x.c.attach(b)
+	x.c.attach(b, x.visit)
 }
 
 // end closes the connection to the app unless it waits for another request.
 func (x *exchange) end() {
-	x.c.attach(nil)
+	x.c.attach(nil, visit{})
 	if x.backend != nil {
 		_ = x.backend.Close()
 	}
@@ -211,7 +212,7 @@ func (x *exchange) finish(resp *http.Response) {
 	if x.watching || x.watcher == nil {
 		_ = b.SetDeadline(time.Time{})
 	}
-	x.c.attach(nil)
+	x.c.attach(nil, visit{})
 	x.backend = nil
 	x.s.pool.put(b)
 }

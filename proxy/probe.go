@@ -24,9 +24,9 @@ func (s *Server) probe(c *client, req *request, at place, who Credentials) *answ
 	if refusal != nil {
 		return refusal
 	}
-	defer c.attach(nil)
+	defer c.attach(nil, visit{})
 	defer conn.kill()
-	c.attach(conn)
+	c.attach(conn, visit{who, at.id})
 	_ = conn.SetDeadline(time.Now().Add(probeTimeout))
 	question := *req
 	question.header = req.header.Clone()

@@ -219,8 +219,9 @@ type client struct {
 	address string // of the other end, without its port
 	trusted bool   // the other end is a proxy that is believed
 
-	mu  sync.Mutex
-	app *backend // nil while it is none of its own
+	mu    sync.Mutex
+	app   *backend // nil while it is none of its own
+	visit visit    // to app
 }
 
 // Serve accepts connections from ln, plain or of crypto/tls, until ctx ends,
@@ -236,6 +237,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	r := &run{ctx: base, conns: map[*client]phase{}}
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
+	var rechecks sync.WaitGroup
+	rechecks.Go(func() { s.recheck(base, r) })
 	err := s.accept(ctx, ln, r)
 	_ = ln.Close()
 	r.closeIdle()
@@ -245,6 +248,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	r.wg.Wait()
 	kill.Stop()
+	cancel()
+	rechecks.Wait()
 	s.pool.clear()
 	if ctx.Err() != nil {
 		return nil
@@ -328,12 +333,12 @@ func (r *run) closeAll() {
 	}
 }
 
-// attach says to which app the connection speaks, so that the end of the grace
-// period ends that as well.
-func (c *client) attach(app *backend) {
+// attach says to which app the connection speaks and for whom, so that the end
+// of the grace period and of the access end that as well.
+func (c *client) attach(app *backend, v visit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.app = app
+	c.app, c.visit = app, v
 	if app != nil && c.run.ctx.Err() != nil {
 		app.kill()
 	}
