@@ -127,6 +127,26 @@ func TestBodylessAndTrailers(t *testing.T) {
 }
 
 // A client of HTTP/1.0 takes the end of the connection for the end of a body.
+// An app that keeps its connection says nothing more after a body of no bytes.
+func TestAnEmptyBodyEndsWithItsHead(t *testing.T) {
+	addr := rawBackend(t, func(c net.Conn, br *bufio.Reader) {
+		for {
+			if _, err := http.ReadRequest(br); err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	c := dial(t, addr)
+	for range 2 {
+		c.send(get(base + "/"))
+		resp, body := c.response("GET")
+		require.Equal(t, http.StatusFound, resp.StatusCode)
+		require.Equal(t, "0", resp.Header.Get("Content-Length"))
+		require.Empty(t, body)
+	}
+}
+
 func TestBrokenResponseStaysBrokenForOldClients(t *testing.T) {
 	addr := rawBackend(t, func(c net.Conn, br *bufio.Reader) {
 		_, _ = http.ReadRequest(br)

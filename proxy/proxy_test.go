@@ -41,8 +41,25 @@ func (d dialer) Dial(ctx context.Context, _ proxy.Target) (net.Conn, error) { re
 func dialTo(addr string) dialer {
 	return func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return &streamConn{c.(*net.TCPConn), bufio.NewReader(c)}, nil
 	}
+}
+
+// streamConn can be waited for without a buffer, as a stream of the tunnel can.
+type streamConn struct {
+	*net.TCPConn
+	br *bufio.Reader
+}
+
+func (c *streamConn) Read(p []byte) (int, error) { return c.br.Read(p) }
+
+func (c *streamConn) Wait() error {
+	_, err := c.br.Peek(1)
+	return err
 }
 
 func fiberApp(gate chan struct{}) *fiber.App {

@@ -50,6 +50,8 @@ func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
 	}
 	b = append(b, "\r\n"...)
 	ahead := len(b)
+	// There is nothing to wait for behind the head: the app keeps its connection.
+	bodyless = bodyless || resp.ContentLength == 0
 	if bodyless || ahead > bufferSize/2 || !x.bodyHasBegun(chunks) {
 		if _, err := x.c.Write(b); err != nil {
 			return false, err
