@@ -27,6 +27,7 @@ test: ## unit and integration tests, with a real Docker Engine; never from the c
 e2e: build ## the real program in a real browser
 	deploy/testbed/need-browser
 	deploy/testbed/need-proxies
+	deploy/testbed/need-apps
 	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 10m ./deploy/testbed/e2e
 
 lint:

@@ -36,7 +36,7 @@ func (g gate) Authorize(_ context.Context, who proxy.Credentials, container stri
 	}
 	if err == nil {
 		return proxy.Target{Container: app.Container, DockerID: app.DockerID, Node: app.Node, Port: app.Port,
-			User: app.User, Title: app.Title}, nil
+			User: app.User, Title: app.Title, KeepPrefix: app.KeepPrefix}, nil
 	}
 	return proxy.Target{}, denial(err)
 }

@@ -34,8 +34,16 @@ func (s *Server) serveContainer(c *client, req *request, b body, id, rest string
 // place is where a request finds an app.
 type place struct {
 	id     string // of the container
-	rest   string // the target as the app sees it
+	rest   string // the target behind prefix
 	prefix string // what the browser has before it; empty at an app's own host
+}
+
+// forApp is the target that the app is asked for.
+func (at place) forApp(t Target) string {
+	if t.KeepPrefix {
+		return at.prefix + at.rest
+	}
+	return at.rest
 }
 
 // serveAt lets the app answer.
@@ -44,7 +52,7 @@ func (s *Server) serveAt(c *client, req *request, b body, at place, who Credenti
 	if refusal != nil {
 		return s.answer(c, req, b, refusal)
 	}
-	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.rest, prefix: at.prefix, visit: visit{who, at.id}, sent: make(chan struct{})}
+	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.forApp(target), prefix: at.prefix, visit: visit{who, at.id}, sent: make(chan struct{})}
 	x.use(conn)
 	defer x.end()
 	return x.run()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -60,6 +61,31 @@ func TestHeadersToTheClient(t *testing.T) {
 		require.Equal(t, "1; url="+base+"/r", resp.Header.Get("Refresh"))
 		require.Empty(t, resp.Header.Get("Clear-Site-Data"))
 		require.Equal(t, []string{"a=1; Path=" + base + "/", "b=2; HttpOnly; Path=" + base + "/x", "c=3; Path=" + base + "/y"}, resp.Header["Set-Cookie"])
+	}
+}
+
+// An app that is told its base URL gets the paths that it has made itself.
+func TestAPrefixIsKeptForAppsThatKnowIt(t *testing.T) {
+	seen := make(chan string, 1)
+	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.RequestURI
+		w.Header().Set("Location", base+"/tree")
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "1", Path: base + "/"})
+	}))
+	t.Cleanup(b.Close)
+	addr, _ := start(t, func(proxy.Credentials) (proxy.Target, error) {
+		return proxy.Target{Container: id, KeepPrefix: true}, nil
+	}, dialTo(b.Listener.Addr().String()), nil)
+	c := dial(t, addr)
+	for _, probe := range []string{"X: y", "Kiosc-Probe: 1"} {
+		c.send(get(base+"/a%2Fb?c", probe))
+		resp, _ := c.response("GET")
+		require.Equal(t, base+"/a%2Fb?c", <-seen)
+		require.Equal(t, 200, resp.StatusCode)
+		if probe == "X: y" {
+			require.Equal(t, base+"/tree", resp.Header.Get("Location"))
+			require.Equal(t, []string{"a=1; Path=" + base + "/"}, resp.Header["Set-Cookie"])
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *Server) probe(c *client, req *request, at place, who Credentials) *answ
 	question.header = req.header.Clone()
 	question.header.Del(probeField)
 	question.header.Set("Accept", "text/html")
-	x := &exchange{s: s, req: &question, target: target, rest: at.rest, prefix: at.prefix, backend: conn}
+	x := &exchange{s: s, req: &question, target: target, rest: at.forApp(target), prefix: at.prefix, backend: conn}
 	err := x.sendHead()
 	var resp *http.Response
 	if err == nil {

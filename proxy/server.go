@@ -93,6 +93,9 @@ type Target struct {
 	Port      int    // inside the container
 	User      string // goes to the app as X-Forwarded-User
 	Title     string // names the app on pages
+	// KeepPrefix asks the app for paths as the browser has them, with Prefix
+	// and the id in front. At an app's own host there is nothing in front.
+	KeepPrefix bool
 }
 
 // Gate decides who may open which app. It answers a refusal with a *Denial;

@@ -171,6 +171,7 @@ func (ui *UI) detailRows(view service.ContainerView) []detailRow {
 		{Label: "Container IP", Key: "container_ip", Value: view.IP},
 		{Label: "Container Port", Value: strconv.Itoa(view.Port)},
 		{Label: "Container Path", Value: view.Path},
+		{Label: "Path's prefix", Value: map[bool]string{true: "kept", false: "removed"}[view.KeepPrefix]},
 		{Label: "Heartbeat URL", Value: view.HeartbeatURL},
 		{Label: "Timeout [s]", Value: strconv.Itoa(view.Timeout)},
 		{Label: "Command", Value: view.Command, Block: true},

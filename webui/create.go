@@ -22,7 +22,7 @@ func (ui *UI) registerCreate(app *fiber.App) {
 // field is one field of a form with what was entered.
 type field struct {
 	Name, Label, Value, Help string
-	// Kind is "text" (also when empty), "number" or "area".
+	// Kind is "text" (also when empty), "number", "area", or "check", whose Value is empty while it isn't checked.
 	Kind     string
 	Rows     int // of an area
 	Max      int // length; 0 for any
@@ -58,6 +58,8 @@ func createFields() []field {
 		number("container_port", "Container port", service.DefaultPort, "Where the web server in the image listens."),
 		{Name: "container_path", Label: "Container path", Max: state.MaxPath,
 			Help: "Added to the app's address when it is opened. May be empty."},
+		{Name: "keep_prefix", Label: "Keep the path's prefix", Kind: "check",
+			Help: "The app is asked for the path that visitors see, with /containers/proxy/… in front. For apps such as Jupyter that are told their base URL by __KIOSC_URL_PREFIX__."},
 		number("timeout", "Timeout [seconds]", service.DefaultTimeout, "How long Docker may take for an action."),
 		{Name: "environment", Label: "Environment", Kind: "area", Rows: 6, Max: state.MaxEnvironment,
 			Help: `Variables for the app as a JSON object, such as {"TITLE": "My app"}. __KIOSC_URL_PREFIX__ in a value becomes the app's address.`},
@@ -176,6 +178,7 @@ func containerInput(fields []field) (in service.ContainerInput, wrong map[string
 	in = service.ContainerInput{
 		Title: text["title"], Description: text["description"], Repository: text["repository"], Tag: text["tag"],
 		Port: number("container_port"), Path: strings.TrimSpace(text["container_path"]),
+		KeepPrefix:  text["keep_prefix"] != "",
 		Timeout:     number("timeout"),
 		Environment: []byte(text["environment"]), SecretKeys: text["environment_secret_keys"], Command: text["command"],
 		Constraints:    strings.Split(text["constraints"], "\n"),

@@ -39,6 +39,8 @@ type Container struct {
 	Tag         string
 	Port        int    // the web server's port in the container
 	Path        string // added to the proxy's address when the app is opened
+	// KeepPrefix leaves /containers/proxy/<ID> in front of the paths that the app is asked for.
+	KeepPrefix bool
 	// HeartbeatURL is kept for the clients that set it.
 	HeartbeatURL string
 	Timeout      int // seconds, for each Docker call but the pull

@@ -123,7 +123,7 @@ func login(t *testing.T, k *testbed.Kiosc) string {
 func TestAContainerInJSON(t *testing.T) {
 	k := testbed.StartManager(t)
 	id := k.Create("All fields", map[string]any{"description": "d", "environment": map[string]any{"A": 1, "PASSWORD": "s3cret"},
-		"environment_secret_keys": "PASSWORD", "command": "x", "container_path": "/start", "state": "running", "container_id": "stolen"})
+		"environment_secret_keys": "PASSWORD", "command": "x", "container_path": "/start", "keep_prefix": true, "state": "running", "container_id": "stolen"})
 	var got map[string]any
 	k.Get("/containers/api/detail/"+id, &got)
 	for _, field := range []string{"date_created", "date_modified"} {
@@ -134,7 +134,7 @@ func TestAContainerInJSON(t *testing.T) {
 		"constraints": []any{}, "cpu_reservation": 0.0, "cpu_limit": 0.0, "memory_reservation": 0.0, "memory_limit": 0.0,
 		"sodar_uuid": id, "project": k.Project(), "date_last_status_update": nil, "title": "All fields", "description": "d",
 		"repository": "kiosc/demo", "tag": "1", "image_id": nil, "container_id": nil, "container_ip": nil, "container_port": 8080.0,
-		"container_path": "start", "heartbeat_url": nil, "host_port": nil, "timeout": 60.0, "state": "initial",
+		"container_path": "start", "keep_prefix": true, "heartbeat_url": nil, "host_port": nil, "timeout": 60.0, "state": "initial",
 		"environment": map[string]any{"A": 1.0, "PASSWORD": "<masked>"}, "environment_secret_keys": "PASSWORD", "command": "x",
 		"containertemplatesite": nil, "containertemplateproject": nil, "max_retries": 5.0, "inactivity_threshold": 7.0,
 	}, got)

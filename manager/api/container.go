@@ -65,7 +65,8 @@ type containerJSON struct {
 	TemplateProject  *int           `json:"containertemplateproject"`
 	MaxRetries       int            `json:"max_retries"`
 	InactivityDays   int            `json:"inactivity_threshold"`
-	// What the original doesn't have: conditions on the Docker host, and CPUs and bytes.
+	// What the original doesn't have: which paths the app is asked for, conditions on the Docker host, and CPUs and bytes.
+	KeepPrefix        bool     `json:"keep_prefix"`
 	Constraints       []string `json:"constraints"`
 	CPUReservation    float64  `json:"cpu_reservation"`
 	CPULimit          float64  `json:"cpu_limit"`
@@ -77,7 +78,7 @@ func asJSON(c state.Container) containerJSON {
 	out := containerJSON{
 		UUID: c.ID, DateCreated: dateText(c.CreatedAt), DateModified: dateText(c.ModifiedAt), Project: c.Project,
 		Title: c.Title, Description: orNull(c.Description), Repository: c.Repository, Tag: c.Tag, ImageID: orNull(c.ImageID),
-		ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), ContainerPort: c.Port, ContainerPath: c.Path,
+		ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), ContainerPort: c.Port, ContainerPath: c.Path, KeepPrefix: c.KeepPrefix,
 		HeartbeatURL: orNull(c.HeartbeatURL), Timeout: c.Timeout, State: string(c.State), Environment: environment(c),
 		SecretKeys: orNull(strings.Join(c.SecretKeys, ",")), Command: orNull(c.Command), MaxRetries: c.MaxRetries,
 		InactivityDays: c.InactivityDays, Constraints: append([]string{}, c.Constraints...),
@@ -226,7 +227,7 @@ func containerInput(c *fiber.Ctx) (service.ContainerInput, error) {
 	}
 	return service.ContainerInput{
 		Title: in.requiredText("title"), Description: in.nullableText("description"), Repository: in.requiredText("repository"),
-		Tag: in.text("tag"), Port: in.integer("container_port"), Path: in.text("container_path"),
+		Tag: in.text("tag"), Port: in.integer("container_port"), Path: in.text("container_path"), KeepPrefix: in.boolean("keep_prefix"),
 		HeartbeatURL: in.nullableText("heartbeat_url"), Timeout: in.integer("timeout"),
 		Environment: in.raw["environment"], SecretKeys: in.nullableText("environment_secret_keys"),
 		Command: in.nullableText("command"), MaxRetries: in.integer("max_retries"),

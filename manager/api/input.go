@@ -138,6 +138,12 @@ func (in *input) integer(field string) (number *int) {
 	return number
 }
 
+// boolean is false for a missing field.
+func (in *input) boolean(field string) (b bool) {
+	in.value(field, &b, "Must be a valid boolean.")
+	return b
+}
+
 // texts is nil for a missing field.
 func (in *input) texts(field string) (list []string) {
 	in.value(field, &list, "Expected a list of strings.")

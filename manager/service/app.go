@@ -14,6 +14,7 @@ type App struct {
 	Port                      int
 	Title                     string
 	User                      string // user name
+	KeepPrefix                bool   // as in state.Container
 }
 
 // OpenApp decides for one request to an app, from the local state alone. An API token that is shown goes before the
@@ -57,7 +58,8 @@ func (s *Service) decide(v visit) (app App, until time.Time, err error) {
 	if c.State != state.Running || c.DockerID == "" || c.Pending() {
 		return app, until, state.Errorf(state.Conflict, "The container is not running.")
 	}
-	return App{Container: c.ID, DockerID: c.DockerID, Node: c.Node, Port: c.Port, Title: c.Title, User: a.User.Name}, until, nil
+	return App{Container: c.ID, DockerID: c.DockerID, Node: c.Node, Port: c.Port, Title: c.Title, User: a.User.Name,
+		KeepPrefix: c.KeepPrefix}, until, nil
 }
 
 // visit is what is decided about.

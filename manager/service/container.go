@@ -28,6 +28,7 @@ type ContainerInput struct {
 	Title, Description, Repository, Tag string
 	Port                                *int
 	Path, HeartbeatURL                  string
+	KeepPrefix                          bool
 	Timeout                             *int
 	Environment                         []byte // JSON; empty or null for none
 	SecretKeys                          string // comma-separated
@@ -154,7 +155,7 @@ func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, 
 	c = state.Container{
 		ID: uuid.NewString(), Project: project, Title: strings.TrimSpace(in.Title), Description: in.Description,
 		Repository: strings.TrimSpace(in.Repository), Tag: strings.TrimSpace(in.Tag), Port: or(in.Port, DefaultPort),
-		Path: strings.TrimPrefix(in.Path, "/"), HeartbeatURL: in.HeartbeatURL, Timeout: or(in.Timeout, DefaultTimeout),
+		Path: strings.TrimPrefix(in.Path, "/"), KeepPrefix: in.KeepPrefix, HeartbeatURL: in.HeartbeatURL, Timeout: or(in.Timeout, DefaultTimeout),
 		Command: strings.TrimSpace(in.Command), MaxRetries: or(in.MaxRetries, DefaultMaxRetries),
 		InactivityDays: or(in.InactivityDays, DefaultInactivityDays), CreatedAt: at, ModifiedAt: at,
 		ReservedMilliCPUs: milli(in.CPUReservation), LimitMilliCPUs: milli(in.CPULimit),
