@@ -277,8 +277,8 @@ func TestVotesAreTakenAndGiven(t *testing.T) {
 func TestWithoutQuorumReadsGoOnAndWritesAreRefused(t *testing.T) {
 	all := three(t)
 	_, others := leader(all)
-	token := all[0].joinToken("agent", false)
 	survivor := others[0]
+	token := survivor.joinToken("agent", false) // which it has applied itself when it answers
 	for _, n := range all {
 		if n != survivor {
 			require.NoError(t, n.end())
