@@ -38,6 +38,7 @@ var kinds = map[Kind]func() Command{
 	33: func() Command { return &ContainerReported{} },
 	34: func() Command { return &ContainerLost{} },
 	35: func() Command { return &ContainerMoveRequested{} },
+	36: func() Command { return &AppsAccessed{} },
 	40: func() Command { return &NodeRegistered{} },
 	41: func() Command { return &NodeHealthChanged{} },
 	42: func() Command { return &NodeAvailabilitySet{} },

@@ -299,6 +299,9 @@ func (c *Container) remove(tx *Tx) error {
 			return err
 		}
 	}
+	if err := tx.removeAccesses(c.ID); err != nil {
+		return err
+	}
 	return tx.removeLog(c.ID)
 }
 

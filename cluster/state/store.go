@@ -42,11 +42,12 @@ var (
 	bucketLogMeta    = []byte("log_meta")    // container id → LogMeta
 	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
 	bucketAppCodes   = []byte("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
+	bucketAccesses   = []byte("accesses")    // container id, user name → when the user last used the app
 
 	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketSessionsOf,
 		bucketTokensOf, bucketProjects, bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes,
 		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens,
-		bucketAppCodes}
+		bucketAppCodes, bucketAccesses}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")
