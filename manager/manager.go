@@ -25,6 +25,7 @@ import (
 	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
 	"kiosc/cluster/wire"
+	"kiosc/manager/access"
 	"kiosc/manager/dispatch"
 	"kiosc/manager/nodes"
 	"kiosc/manager/peers"
@@ -88,6 +89,7 @@ type Manager struct {
 	hub         *dispatch.Hub
 	nodes       *nodes.Nodes
 	service     *service.Service
+	accesses    *access.Book
 	waiting     []interface{ Close() } // have requests that last, which end with Close
 
 	// FirstPassword is the generated password of the first admin; empty after the first start.
@@ -152,6 +154,7 @@ func (m *Manager) assemble() {
 		}, Left: m.hub.Left})
 	m.cluster.Refuse(m.nodes.Refuse)
 	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
+	m.accesses = access.NewBook(m.node, cfg.Logger)
 }
 
 // managers lists where all managers are.
@@ -345,6 +348,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(m.nodes.Removed)
 	part(m.certificates)
 	part(func(ctx context.Context) error { return m.hub.Keep(ctx) })
+	part(m.accesses.Run)
 	part(func(ctx context.Context) error { m.node.Lead(ctx, m.lead); return nil })
 	<-ctx.Done()
 	m.handOver()

@@ -23,6 +23,8 @@ type WebConfig struct {
 	// none.
 	Site *url.URL
 	Apps *proxy.AppHosts
+	// Limits hold for each app, on each manager by itself.
+	Limits proxy.Limits
 }
 
 // listenWeb opens the web port.
@@ -87,6 +89,7 @@ func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	return app, proxy.New(proxy.Config{
 		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: prefix + webui.SessionCookie,
 		TrustedProxies: web.TrustedProxies, Apps: web.Apps, Redeemer: gate{m.service}, Logger: m.cfg.Logger,
+		Limits: web.Limits, Accessed: func(t proxy.Target) { m.accesses.Note(t.Container, t.User) },
 	}), nil
 }
 

@@ -52,20 +52,27 @@ func (s *Server) serveAt(c *client, req *request, b body, at place, who Credenti
 	if refusal != nil {
 		return s.answer(c, req, b, refusal)
 	}
+	defer s.loads.leave(target.Container)
+	s.accessed(target)
 	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.forApp(target), prefix: at.prefix, visit: visit{who, at.id}, sent: make(chan struct{})}
 	x.use(conn)
 	defer x.end()
 	return x.run()
 }
 
-// reach authorises and connects.
+// reach authorises, counts the exchange in and connects. Its caller counts it
+// out again where there was no refusal.
 func (s *Server) reach(c *client, req *request, at place, who Credentials) (Target, *backend, *answer) {
 	target, err := s.cfg.Gate.Authorize(c.run.ctx, who, at.id)
 	if err != nil {
 		return target, nil, s.denied(req, at, err)
 	}
+	if status := s.loads.enter(target.Container, s.cfg.Limits, time.Now()); status != 0 {
+		return target, nil, busyApp(req, target, status)
+	}
 	conn, err := s.connect(c.run.ctx, target, req.isRepeatable())
 	if err != nil {
+		s.loads.leave(target.Container)
 		if !errors.Is(err, ErrRefused) {
 			s.log.Warn("an app cannot be reached", "container", at.id, "node", target.Node, "error", err)
 		}

@@ -24,6 +24,7 @@ func (s *Server) probe(c *client, req *request, at place, who Credentials) *answ
 	if refusal != nil {
 		return refusal
 	}
+	defer s.loads.leave(target.Container)
 	defer c.attach(nil, visit{})
 	defer conn.kill()
 	c.attach(conn, visit{who, at.id})

@@ -18,7 +18,8 @@ type visit struct {
 }
 
 // recheck ends the exchanges whose visitors have lost their access, until ctx
-// ends. What the Gate can't decide at the moment goes on.
+// ends, and tells of the others that they go on. What the Gate can't decide at
+// the moment goes on.
 func (s *Server) recheck(ctx context.Context, r *run) {
 	tick := time.NewTicker(recheckEvery)
 	defer tick.Stop()
@@ -26,7 +27,8 @@ func (s *Server) recheck(ctx context.Context, r *run) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-tick.C:
+			s.loads.forget(now)
 		}
 		for _, c := range r.clients() {
 			s.recheckClient(ctx, c)
@@ -52,7 +54,11 @@ func (s *Server) recheckClient(ctx context.Context, c *client) {
 	if c.app == nil {
 		return
 	}
-	_, err := s.cfg.Gate.Authorize(ctx, c.visit.who, c.visit.container)
+	target, err := s.cfg.Gate.Authorize(ctx, c.visit.who, c.visit.container)
+	if err == nil {
+		s.accessed(target)
+		return
+	}
 	var d *Denial
 	if !errors.As(err, &d) || d.Kind != NotLoggedIn && d.Kind != NoAccess {
 		return

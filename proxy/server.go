@@ -171,6 +171,11 @@ type Config struct {
 	// with it.
 	Apps     *AppHosts
 	Redeemer Redeemer
+	// Limits hold for each app by itself; the zero value sets none.
+	Limits Limits
+	// Accessed is told of each request that is let to an app, and every second
+	// of each exchange that lasts. It must not wait. nil where nobody asks.
+	Accessed func(Target)
 	Logger   *slog.Logger // nil discards
 }
 
@@ -182,6 +187,7 @@ type Server struct {
 	grace time.Duration
 	slots chan struct{} // one taken for each connection
 	pool  pool
+	loads loads
 }
 
 // New returns a Server for the given parts.
@@ -191,6 +197,12 @@ func New(cfg Config) *Server {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Server{cfg: cfg, log: log, grace: stopGrace, slots: make(chan struct{}, maxConns)}
+}
+
+func (s *Server) accessed(t Target) {
+	if s.cfg.Accessed != nil {
+		s.cfg.Accessed(t)
+	}
 }
 
 // run is one call of Serve: its open connections and how it ends.

@@ -184,6 +184,7 @@ func (ui *UI) detailRows(view service.ContainerView) []detailRow {
 		{Label: "Memory reserved, limit", Value: amounts(view.ReservedMemory, view.LimitMemory, memoryText)},
 		{Label: "State", Key: "state_shown", Value: live.Shown},
 		{Label: "Last action", Key: "last_action", Value: live.LastAction},
+		{Label: "Last access", Value: ui.date(view.LastAccess)},
 		{Label: "Date of latest Docker log", Key: "date_last_docker_log", Value: ui.date(view.LastDockerLog)},
 	}
 }

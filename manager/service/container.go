@@ -56,6 +56,8 @@ type ContainerView struct {
 	Percent int
 	// LastDockerLog is when the Docker container last wrote something; zero for never.
 	LastDockerLog time.Time
+	// LastAccess is when somebody last used the app, to within a few minutes; zero for never.
+	LastAccess time.Time
 }
 
 // Containers lists a project's containers, newest first.
@@ -110,7 +112,11 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 	if err != nil {
 		return v, err
 	}
-	v = ContainerView{Container: c, ProjectTitle: project.Title, NodeName: node.Name, Rights: rightsOf(a, role),
+	accessed, err := tx.LastAccess(c.ID)
+	if err != nil {
+		return v, err
+	}
+	v = ContainerView{Container: c, LastAccess: accessed, ProjectTitle: project.Title, NodeName: node.Name, Rights: rightsOf(a, role),
 		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker, Notice: notice(&c, &node)}
 	for _, action := range []state.Action{state.Start, state.Stop, state.Pause, state.Unpause, state.Restart, state.Delete} {
 		v.Allowed[action] = c.Allowed(action) && auth.Can(a.User, role, auth.RightFor(action))

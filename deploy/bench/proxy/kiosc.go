@@ -96,7 +96,7 @@ func (k *kiosc) startNodes(ctx context.Context) error {
 	}
 	data := filepath.Join(k.dir, "m1")
 	k.manager, err = start("manager", k.command(ctx, "manager", "manager", "--bootstrap", "--name", "m1", "--listen", k.addr,
-		"--cluster-listen", cluster, "--data-dir", data), k.dir)
+		"--cluster-listen", cluster, "--data-dir", data, "--app-requests", "1000000", "--app-streams", "10000"), k.dir)
 	if err != nil {
 		return err
 	}
