@@ -114,6 +114,13 @@ func TestDenials(t *testing.T) {
 		{"stopped", "*/*", 503, "Retry-After", "5"},
 		{"", "*/*", 502, "Retry-After", "2"},
 		{"broken", "*/*", 500, "Content-Type", "application/json"},
+		// A page's EventSource tries again after 200 only, and must where that may help.
+		{"stopped", "text/event-stream", 200, "Content-Type", "text/event-stream"},
+		{"away", "text/event-stream", 200, "Content-Type", "text/event-stream"},
+		{"", "text/event-stream", 200, "Content-Type", "text/event-stream"},
+		{"login", "text/event-stream", 401, "Content-Type", "application/json"},
+		{"access", "text/event-stream", 404, "Content-Type", "application/json"},
+		{"broken", "text/event-stream", 500, "Content-Type", "application/json"},
 	} {
 		c.send(get(base+"/p?q", "Accept: "+test.accept, "Authorization: TOKEN kiosc_t", "Cookie: kiosc_session="+test.kind))
 		resp, body := c.response("GET")

@@ -154,8 +154,30 @@ func unreachable(req *request, t Target, status int) *answer {
 	return a
 }
 
-// failure says in plain words what went wrong, as a page or as JSON.
+// isEventSource tells whether a page waits for server-sent events.
+func (r *request) isEventSource() bool {
+	return r.method == http.MethodGet && r.header.Get("Accept") == "text/event-stream"
+}
+
+// eventRetry is when a page tries again to get its events, in milliseconds.
+const eventRetry = "2000"
+
+// noEvents is an event stream that ends before its first event. Browsers give
+// an EventSource up for good at any status but 200, and open one that has
+// ended again: so a page whose app is restarted or moved goes on by itself.
+func noEvents(text string) *answer {
+	a := newAnswer(http.StatusOK)
+	a.header.Set("Content-Type", "text/event-stream")
+	a.body = []byte("retry: " + eventRetry + "\n: " + oneLine(text) + "\n\n")
+	return a
+}
+
+// failure says in plain words what went wrong, as a page or as JSON. An event
+// stream that may come later ends instead.
 func failure(req *request, status int, text string) *answer {
+	if req.isEventSource() && (status == http.StatusTooManyRequests || status > http.StatusInternalServerError) {
+		return noEvents(text)
+	}
 	a := newAnswer(status)
 	if !req.isNavigation() {
 		a.json(text)
@@ -166,7 +188,7 @@ func failure(req *request, status int, text string) *answer {
 		a.page("Not found", text, "")
 	case http.StatusForbidden:
 		a.page("Not allowed", text, "")
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		a.page("Not available right now", text, req.target)
 	case http.StatusInternalServerError:
 		a.page("Something went wrong", text, req.target)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,9 @@ func TestTheWholeLifeOfAnApp(t *testing.T) {
 	anonymous.Body.Close()
 	require.Equal(t, http.StatusUnauthorized, anonymous.StatusCode)
 
+	const visit = "admin] (Proxy) Accessing the app"
+	k.Wait(soon, "the log has the visit", func() bool { return k.LogHas(demo.UUID, visit) })
+
 	docker := k.Containers(demo.UUID)
 	require.Contains(t, k.Stop(), "Kiosc is running at")
 	require.Equal(t, []string{"true"}, k.Docker("inspect", "-f", "{{.State.Running}}", docker[0]), "Ctrl-C leaves apps alone")
@@ -56,6 +61,8 @@ func TestTheWholeLifeOfAnApp(t *testing.T) {
 	k.WaitState(soon, demo.UUID, "exited")
 	status, _ := k.Request(http.MethodGet, base, nil)
 	require.Equal(t, http.StatusServiceUnavailable, status)
+	visits := slices.DeleteFunc(k.Log(demo.UUID), func(line string) bool { return !strings.Contains(line, visit) })
+	require.Len(t, visits, 1, "all requests are one visit")
 	status, _ = k.Request(http.MethodDelete, "/containers/api/delete/"+demo.UUID, nil)
 	require.Equal(t, http.StatusNoContent, status)
 	require.Empty(t, k.Containers(demo.UUID))

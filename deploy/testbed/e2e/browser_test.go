@@ -135,8 +135,25 @@ func TestANewcomersVisit(t *testing.T) {
 	b.until("the WebSocket echoes", `document.querySelector("#answers li")?.textContent === "Hello, Kiosc"`)
 	b.until("the page says for whom it is", `document.body.innerText.includes("for admin")`)
 	b.shot("5-app")
+	restartUnderAPage(t, k, b)
 
 	createAndDelete(t, k, b)
+}
+
+// restartUnderAPage stops and starts the app that the page shows. The page goes on by itself.
+func restartUnderAPage(t *testing.T, k *testbed.Kiosc, b *browser) {
+	demo := k.List()[0].UUID
+	eval[bool](b, `window.sameDocument = true`)
+	k.Act("stop", demo)
+	k.WaitState(stepTimeout, demo, "exited")
+	eval[string](b, `document.getElementById("value").textContent = "old"`)
+	b.until("the page has tried in vain", `document.getElementById("ws")?.textContent.startsWith("closed") &&
+		performance.getEntriesByName(location.href + "events").length >= 2`)
+	k.Act("start", demo)
+	k.WaitState(stepTimeout, demo, "running")
+	b.until("server-sent events come again", `Number(document.getElementById("value")?.textContent) > 0`)
+	b.until("the WebSocket is open again", `document.getElementById("ws")?.textContent === "open"`)
+	require.True(t, eval[bool](b, `window.sameDocument === true`))
 }
 
 // createAndDelete is the life of a container of the visitor's own.

@@ -56,9 +56,11 @@ class Lobby {
   }
 
   private show(s: LiveState): void {
+    setText(this.part("node"), s.node ? `Docker host: ${s.node}` : "");
     if (s.ongoing) {
       this.probing = false;
-      this.waiting("Container is loading ...", s.step || `${s.state_shown} …`);
+      const percent = s.percent >= 0 ? ` (${s.percent} %)` : "";
+      this.waiting("Container is loading ...", s.step ? s.step + percent : `${s.state_shown} …`);
       showProgress(this.part("bar") as HTMLProgressElement | null, s.percent);
       this.toggle("bar", s.percent >= 0);
     } else if (s.state === "running") {
@@ -67,7 +69,8 @@ class Lobby {
       this.stopped("Container failed to start.");
       void this.showLog();
     } else {
-      this.stopped(`The container is ${s.state_shown}.`);
+      this.stopped(s.state === "exited" ? "The app has ended." : `The container is ${s.state_shown}.`);
+      void this.showLog();
     }
   }
 
