@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -289,6 +290,36 @@ func TestWithoutQuorumReadsGoOnAndWritesAreRefused(t *testing.T) {
 	err := survivor.admin("join-token", manager.JoinTokenRequest{Role: "agent", Rotate: true}, &manager.Printed{})
 	require.ErrorContains(t, err, "503")
 	require.ErrorContains(t, err, "nothing was changed")
+}
+
+// A manager that comes up alone has the state of its last snapshot at best, which is not to be acted on.
+func TestAManagerAloneAfterItsStartKnowsThatItIsBehind(t *testing.T) {
+	all := three(t)
+	l, others := leader(all)
+	b := newBrowser(t, l)
+	logIn := func() (*http.Response, string) {
+		return b.send("POST", "http://kiosc.test/login/", url.Values{"username": {"admin"}, "password": {password}})
+	}
+	answer, body := logIn()
+	require.Equal(t, 302, answer.StatusCode, body)
+	for _, n := range all {
+		require.NoError(t, n.end())
+	}
+	b.via = start(t, others[0].cfg)
+	answer, body = b.send("GET", "http://kiosc.test/", nil)
+	require.Equal(t, 503, answer.StatusCode, "whether the session is still good isn't known")
+	require.Contains(t, body, "has just been started")
+	answer, body = logIn()
+	require.Equal(t, 503, answer.StatusCode)
+	require.NotContains(t, body, "is wrong")
+	answer, _ = b.send("GET", "http://kiosc.test/readyz", nil)
+	require.Equal(t, 503, answer.StatusCode)
+
+	start(t, others[1].cfg)
+	require.Eventually(t, func() bool {
+		answer, _ := b.send("GET", "http://kiosc.test/", nil)
+		return answer.StatusCode == 200
+	}, soon, 50*time.Millisecond, "the login holds")
 }
 
 func TestBackupAndRestore(t *testing.T) {

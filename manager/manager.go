@@ -349,6 +349,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(m.certificates)
 	part(func(ctx context.Context) error { return m.hub.Keep(ctx) })
 	part(m.accesses.Run)
+	part(m.node.CatchUp)
 	part(func(ctx context.Context) error { m.node.Lead(ctx, m.lead); return nil })
 	<-ctx.Done()
 	m.handOver()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -64,6 +65,7 @@ type Node struct {
 	logger    *slog.Logger
 	forward   Forwarder
 	proposals chan struct{}
+	caughtUp  atomic.Bool
 	waiting   *waiting
 	commits   *commits
 	leaders   leaders

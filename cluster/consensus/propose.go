@@ -20,6 +20,8 @@ const (
 	leaderPatience = 5 * time.Second
 	// askAgain is the wait before a node that did not take a command is asked once more.
 	askAgain = 20 * time.Millisecond
+	// catchUpAgain is the wait before a node that has just been opened tries again to catch up.
+	catchUpAgain = 100 * time.Millisecond
 	// maxProposals bounds the commands under way at once; more are refused with state.Unavailable.
 	maxProposals = 4096
 )
@@ -62,6 +64,7 @@ func (n *Node) Propose(ctx context.Context, c state.Command) (any, error) {
 	for {
 		result, err := n.attempt(ctx, raw)
 		if err == nil {
+			n.caughtUp.Store(true)
 			return result.Value, result.Err
 		}
 		if !errors.Is(err, ErrNotTaken) {
@@ -77,6 +80,26 @@ func (n *Node) Propose(ctx context.Context, c state.Command) (any, error) {
 func (n *Node) Sync(ctx context.Context) error {
 	_, err := n.Propose(ctx, &state.Synced{})
 	return err
+}
+
+// CaughtUp tells whether this node has applied what was confirmed before it was opened. Until then its state is that of
+// some time in the past: its last snapshot knows nothing of the rights that were taken away since. It is so once a
+// command of its own is applied.
+func (n *Node) CaughtUp() bool { return n.caughtUp.Load() }
+
+// CatchUp returns when the node has caught up, or with the error of ctx.
+func (n *Node) CatchUp(ctx context.Context) error {
+	for !n.CaughtUp() {
+		if err := n.Sync(ctx); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(catchUpAgain):
+		}
+	}
+	return nil
 }
 
 // attempt hands the command to the leader of the present term and waits until this node has applied it, or has seen

@@ -16,11 +16,18 @@ const SessionLife = 14 * 24 * time.Hour
 // loginTimeout bounds how long a login waits for its turn to be checked.
 const loginTimeout = 10 * time.Second
 
+// errStarting is the answer of a manager whose state may be old: it may know neither a new user nor that an old one has
+// lost the access.
+var errStarting = state.Errorf(state.Unavailable, "This Kiosc has just been started and waits for its cluster. Try again in a few seconds.")
+
 var errWrongLogin = state.Errorf(state.Unauthenticated, "The user name or the password is wrong.")
 
 // Login checks a password and opens a session. The answer for an unknown user is that for a wrong password, and takes
 // as long.
 func (s *Service) Login(ctx context.Context, name, password string) (secret string, err error) {
+	if !s.node.CaughtUp() {
+		return "", errStarting
+	}
 	var user state.User
 	var known bool
 	err = s.store.View(func(tx *state.Tx) error {
@@ -93,6 +100,9 @@ func (s *Service) actor(hash []byte, api bool,
 	find func(*state.Tx, []byte) (user string, expires time.Time, ok bool, err error)) (a Actor, err error) {
 	if len(hash) == 0 {
 		return a, errNotLoggedIn
+	}
+	if !s.node.CaughtUp() {
+		return a, errStarting
 	}
 	err = s.store.View(func(tx *state.Tx) error {
 		id, expires, ok, err := find(tx, hash)

@@ -131,14 +131,9 @@ func (s *Service) Stale() bool { return s.node.LeaderlessFor() > staleAfter }
 // StaleHeader marks the answers of a manager that is in touch with no leader.
 const StaleHeader = "Kiosc-Stale"
 
-// Ready tells whether this node can serve: it has applied the cluster's first commands and knows a leader.
+// Ready tells whether this node can serve: it has caught up with the cluster's state and knows a leader.
 func (s *Service) Ready(ctx context.Context) bool {
-	initialized := false
-	err := s.store.View(func(tx *state.Tx) (err error) {
-		_, initialized, err = tx.Cluster()
-		return err
-	})
-	if err != nil || !initialized {
+	if !s.node.CaughtUp() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
