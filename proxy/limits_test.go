@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +28,8 @@ func (everyApp) Authorize(_ context.Context, _ proxy.Credentials, container stri
 func limited(t *testing.T, limits proxy.Limits, accessed func(proxy.Target)) (addr string) {
 	t.Helper()
 	ended := make(chan struct{})
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	defer t.Cleanup(func() { close(ended) })
+	return serving(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "hello")
 		if r.URL.Path == "/open" {
 			_ = http.NewResponseController(w).Flush()
@@ -38,15 +38,20 @@ func limited(t *testing.T, limits proxy.Limits, accessed func(proxy.Target)) (ad
 			case <-r.Context().Done():
 			}
 		}
-	}))
+	}, limits, accessed)
+}
+
+// serving is the address below which every container is the same app.
+func serving(t *testing.T, app http.HandlerFunc, limits proxy.Limits, accessed func(proxy.Target)) (addr string) {
+	t.Helper()
+	backend := httptest.NewServer(app)
 	t.Cleanup(backend.Close)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	app := fiberApp(nil)
-	app.Handler()
-	run(t, proxy.Config{Gate: everyApp{}, Dialer: dialTo(backend.Listener.Addr().String()), App: app.Server(), SessionCookie: "kiosc_session",
+	pages := fiberApp(nil)
+	pages.Handler()
+	run(t, proxy.Config{Gate: everyApp{}, Dialer: dialTo(backend.Listener.Addr().String()), App: pages.Server(), SessionCookie: "kiosc_session",
 		Limits: limits, Accessed: accessed}, ln)
-	t.Cleanup(func() { close(ended) })
 	return "http://" + ln.Addr().String() + proxy.Prefix
 }
 
@@ -108,27 +113,4 @@ func TestRequestsAreLimitedForEachApp(t *testing.T) {
 		resp, _ := fetch(t, at+id+"/", "")
 		return resp.StatusCode == 200
 	}, 10*time.Second, 100*time.Millisecond)
-}
-
-func TestAccessIsTold(t *testing.T) {
-	var mu sync.Mutex
-	told := map[string]int{}
-	at := limited(t, proxy.Limits{}, func(target proxy.Target) {
-		mu.Lock()
-		defer mu.Unlock()
-		told[target.Container+" "+target.User]++
-	})
-	count := func(container string) int {
-		mu.Lock()
-		defer mu.Unlock()
-		return told[container+" alice"]
-	}
-	for range 3 {
-		fetch(t, at+id+"/", "")
-	}
-	resp, err := http.Get(at + otherID + "/open")
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	require.Eventually(t, func() bool { return count(otherID) >= 3 }, 10*time.Second, 10*time.Millisecond, "an open stream is use")
-	require.Equal(t, 3, count(id), "what has ended isn't")
 }

@@ -18,8 +18,7 @@ type visit struct {
 }
 
 // recheck ends the exchanges whose visitors have lost their access, until ctx
-// ends, and tells of the others that they go on. What the Gate can't decide at
-// the moment goes on.
+// ends. What the Gate can't decide at the moment goes on.
 func (s *Server) recheck(ctx context.Context, r *run) {
 	tick := time.NewTicker(recheckEvery)
 	defer tick.Stop()
@@ -54,11 +53,7 @@ func (s *Server) recheckClient(ctx context.Context, c *client) {
 	if c.app == nil {
 		return
 	}
-	target, err := s.cfg.Gate.Authorize(ctx, c.visit.who, c.visit.container)
-	if err == nil {
-		s.accessed(target)
-		return
-	}
+	_, err := s.cfg.Gate.Authorize(ctx, c.visit.who, c.visit.container)
 	var d *Denial
 	if !errors.As(err, &d) || d.Kind != NotLoggedIn && d.Kind != NoAccess {
 		return

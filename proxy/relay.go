@@ -162,23 +162,41 @@ func (x *exchange) switchProtocols(resp *http.Response) bool {
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		x.splice(x.backend.Conn, x.c.br, x.c.Conn)
+		x.splice(x.backend.Conn, x.noticing(resp.Header.Get("Upgrade")), x.c.br, x.c.Conn)
 	}()
-	x.splice(x.c.Conn, x.backend.br, x.backend.Conn)
+	x.splice(x.c.Conn, x.c.Conn, x.backend.br, x.backend.Conn)
 	<-up
 	return false
 }
 
-// splice carries one direction, first what was read ahead. An orderly end is
-// passed on as such where the connection can; anything else ends both
-// directions.
-func (x *exchange) splice(to net.Conn, ahead *bufio.Reader, from net.Conn) {
-	read, _ := ahead.Peek(ahead.Buffered())
-	_, err := to.Write(read)
-	if err == nil {
-		err = wire.Copy(to, from)
+// noticing is the way to the app, on which what the browser does counts as use.
+func (x *exchange) noticing(protocol string) io.Writer {
+	accessed := func() { x.s.accessed(x.target) }
+	if strings.EqualFold(protocol, "websocket") {
+		return &frames{to: x.backend.Conn, message: accessed}
 	}
-	if w, ok := to.(interface{ CloseWrite() error }); ok && err == nil && w.CloseWrite() == nil {
+	return writer(func(p []byte) (int, error) {
+		accessed()
+		return x.backend.Conn.Write(p)
+	})
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// splice carries one direction by w, first what was read ahead. An orderly end
+// is passed on as such where the connection can; anything else ends both
+// directions.
+func (x *exchange) splice(to net.Conn, w io.Writer, ahead *bufio.Reader, from net.Conn) {
+	var err error
+	if read, _ := ahead.Peek(ahead.Buffered()); len(read) > 0 {
+		_, err = w.Write(read)
+	}
+	if err == nil {
+		err = wire.Copy(w, from)
+	}
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
 		return
 	}
 	x.backend.kill()

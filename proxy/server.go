@@ -173,8 +173,9 @@ type Config struct {
 	Redeemer Redeemer
 	// Limits hold for each app by itself; the zero value sets none.
 	Limits Limits
-	// Accessed is told of each request that is let to an app, and every second
-	// of each exchange that lasts. It must not wait. nil where nobody asks.
+	// Accessed is told of each request that is let to an app, and of what
+	// browsers send over an upgraded connection, but not of pings. It must not
+	// wait. nil where nobody asks.
 	Accessed func(Target)
 	Logger   *slog.Logger // nil discards
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // accessPause is the time without a request after which the next one counts as a new visit, with a log line.
-const accessPause = 30 * time.Minute
+const accessPause = time.Minute
 
 // MaxAccesses bounds the accesses of one command.
 const MaxAccesses = 1000

@@ -34,19 +34,19 @@ func TestAccessIsNotedOnceAVisit(t *testing.T) {
 	}
 	require.True(t, last("c1").IsZero())
 	use("c1", "ana", 0, time.Minute)
-	use("c1", "ana", 2*time.Minute, 5*time.Minute)
+	use("c1", "ana", 2*time.Minute, 5*time.Minute) // a minute without any isn't a pause yet
 	use("c1", "ben", 3*time.Minute, 3*time.Minute)
 	use("c10", "ana", time.Hour, time.Hour)
 	require.Equal(t, t0.Add(5*time.Minute), last("c1"), "of all users, and of no other container")
 	use("c1", "ana", time.Minute, 4*time.Minute) // another manager's, told late
 	require.Equal(t, t0.Add(5*time.Minute), last("c1"))
 	require.Len(t, visits(), 2, "one visit of each")
-	use("c1", "ana", 36*time.Minute, 40*time.Minute)
+	use("c1", "ana", 5*time.Minute+61*time.Second, 40*time.Minute)
 	require.Equal(t, t0.Add(40*time.Minute), last("c1"))
 	visit := func(at time.Duration, user string) string {
 		return "[" + t0.Add(at).Format(time.DateTime) + " INFO " + user + "] (Proxy) Accessing the app"
 	}
-	require.Equal(t, []string{visit(0, "ana"), visit(3*time.Minute, "ben"), visit(36*time.Minute, "ana")}, visits())
+	require.Equal(t, []string{visit(0, "ana"), visit(3*time.Minute, "ben"), visit(5*time.Minute+61*time.Second, "ana")}, visits())
 
 	f.must(&state.ActionRequested{Container: "c1", Action: state.Delete, User: "ana", Time: t0})
 	f.must(&state.ContainerReported{Container: "c1", Node: "n1", Generation: 2, Seq: 2, Done: true, State: state.Deleted, Time: t0})
