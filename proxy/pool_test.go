@@ -24,6 +24,11 @@ type restingConn struct {
 func (c restingConn) Read(p []byte) (int, error) { return c.br.Read(p) }
 func (c restingConn) Rest()                      {}
 
+func (c restingConn) Wait() error {
+	_, err := c.br.Peek(1)
+	return err
+}
+
 // Resume gives an end, or bytes, that are on their way a moment to come.
 func (c restingConn) Resume() bool {
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
