@@ -85,8 +85,12 @@ func (s *Server) scopeCookie(cookie, prefix string) string {
 	if prefix == "" {
 		return strings.Join(kept, ";")
 	}
-	if !strings.HasPrefix(path, "/") {
+	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, isOddInCookies) {
 		path = "/"
 	}
 	return strings.Join(kept, ";") + "; Path=" + scopePath(path, prefix)
 }
+
+// isOddInCookies finds what not every client takes in an attribute (RFC 6265,
+// section 4.1.1); some ignore the whole of it then.
+func isOddInCookies(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }

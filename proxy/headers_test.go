@@ -224,7 +224,7 @@ func TestRefreshKeepsToTheApp(t *testing.T) {
 }
 
 func FuzzSetCookie(f *testing.F) {
-	for _, v := range []string{"a=1", "b=2; Path=/x; Domain=d; HttpOnly", "kiosc_session=1", "__Secure-kiosc_a=1; Secure", "=kiosc_session=1", "a; path", ";", "a=b;Path=x;PATH=/y"} {
+	for _, v := range []string{"a=1", "b=2; Path=/x; Domain=d; HttpOnly", "kiosc_session=1", "__Secure-kiosc_a=1; Secure", "=kiosc_session=1", "a; path", ";", "a=b;Path=x;PATH=/y", "0=;PAth=/\""} {
 		f.Add(v)
 	}
 	f.Fuzz(func(t *testing.T, v string) {
