@@ -50,24 +50,7 @@ func TestRequestsAreUse(t *testing.T) {
 
 func TestMessagesAreUseAndPingsAreNot(t *testing.T) {
 	var used uses
-	app := func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer c.CloseNow()
-		c.SetReadLimit(-1)
-		for {
-			kind, in, err := c.Reader(r.Context())
-			if err != nil {
-				return
-			}
-			out, _ := c.Writer(r.Context(), kind)
-			_, _ = io.Copy(out, in)
-			_ = out.Close()
-		}
-	}
-	at := serving(t, app, proxy.Limits{}, used.tell)
+	at := serving(t, echo, proxy.Limits{}, used.tell)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, at+id+"/ws", nil)

@@ -44,7 +44,10 @@ type got struct {
 // ORACLE_EXCHANGES choose others, and more.
 func TestOracle(t *testing.T) {
 	asked := make(chan seen, 1)
-	app := oddApp(t, asked)
+	app := rawApp(t, func(c net.Conn, br *bufio.Reader) {
+		for oddAnswer(c, br, asked) {
+		}
+	})
 	to := &url.URL{Scheme: "http", Host: app}
 	oracle := httptest.NewServer(http.StripPrefix(base, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -245,28 +248,7 @@ func ends(n int) bool {
 	return n == 7 || n == 8 || n == 9 || n == 20 || n == 21
 }
 
-// oddApp answers each request as it asks for, and keeps connections where it can.
-func oddApp(t *testing.T, asked chan<- seen) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				for br := bufio.NewReader(c); oddAnswer(c, br, asked); {
-				}
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
+// oddAnswer answers a request as it asks for, and tells whether the connection goes on.
 func oddAnswer(c net.Conn, br *bufio.Reader, asked chan<- seen) (goOn bool) {
 	r, err := http.ReadRequest(br)
 	if err != nil {

@@ -45,25 +45,11 @@ func (rashConn) Resume() bool { return true }
 // resting serves an app whose connections can wait, and counts them.
 func resting(t *testing.T, wrap func(restingConn) net.Conn, serve func(net.Conn, *bufio.Reader)) (addr string, dials *atomic.Int32) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c, bufio.NewReader(c))
-			}()
-		}
-	}()
+	app := rawApp(t, serve)
 	dials = new(atomic.Int32)
 	addr, _ = start(t, allow, func(ctx context.Context) (net.Conn, error) {
 		dials.Add(1)
-		c, err := dialTo(ln.Addr().String())(ctx)
+		c, err := dialTo(app)(ctx)
 		if err != nil {
 			return nil, err
 		}

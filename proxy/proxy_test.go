@@ -174,6 +174,13 @@ func withBackend(t *testing.T, h http.HandlerFunc) string {
 // rawBackend runs serve on each connection of a backend without any HTTP.
 func rawBackend(t *testing.T, serve func(net.Conn, *bufio.Reader)) string {
 	t.Helper()
+	addr, _ := start(t, allow, dialTo(rawApp(t, serve)), nil)
+	return addr
+}
+
+// rawApp is where such a backend is, without a proxy before it.
+func rawApp(t *testing.T, serve func(net.Conn, *bufio.Reader)) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = ln.Close() })
@@ -189,8 +196,7 @@ func rawBackend(t *testing.T, serve func(net.Conn, *bufio.Reader)) string {
 			}()
 		}
 	}()
-	addr, _ := start(t, allow, dialTo(ln.Addr().String()), nil)
-	return addr
+	return ln.Addr().String()
 }
 
 type conn struct {

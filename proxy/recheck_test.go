@@ -23,26 +23,13 @@ func TestLostAccessEndsOpenStreams(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = ln.Close() })
 			ended := make(chan error, 2)
-			go func() {
-				for {
-					c, err := ln.Accept()
-					if err != nil {
-						return
-					}
-					go func() {
-						defer c.Close()
-						br := bufio.NewReader(c)
-						_, _ = http.ReadRequest(br)
-						_, _ = io.WriteString(c, answer)
-						_, err := br.ReadByte()
-						ended <- err
-					}()
-				}
-			}()
+			app := rawApp(t, func(c net.Conn, br *bufio.Reader) {
+				_, _ = http.ReadRequest(br)
+				_, _ = io.WriteString(c, answer)
+				_, err := br.ReadByte()
+				ended <- err
+			})
 			var asked atomic.Int64
 			var denial atomic.Pointer[proxy.Denial]
 			addr, _ := start(t, func(who proxy.Credentials) (proxy.Target, error) {
@@ -51,7 +38,7 @@ func TestLostAccessEndsOpenStreams(t *testing.T) {
 					return proxy.Target{}, d
 				}
 				return allow(who)
-			}, dialTo(ln.Addr().String()), nil)
+			}, dialTo(app), nil)
 			open := func(token string) *conn {
 				c := dial(t, addr)
 				c.send(get(base+"/", "Connection: Upgrade", "Upgrade: x", "Authorization: token "+token))
@@ -68,7 +55,7 @@ func TestLostAccessEndsOpenStreams(t *testing.T) {
 			require.Eventually(t, func() bool { return asked.Load() >= 2 }, 10*time.Second, 10*time.Millisecond)
 			require.Empty(t, ended)
 			denial.Store(&proxy.Denial{Kind: proxy.NoAccess})
-			_, err = io.ReadAll(bob.br)
+			_, err := io.ReadAll(bob.br)
 			require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 			require.Error(t, <-ended)
 			require.Empty(t, ended, "the other visitor goes on")
