@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -61,6 +64,11 @@ func (m *Manager) adminHandler() http.Handler {
 		token, err := m.nodes.JoinToken(ctx, in.Role, in.Rotate)
 		return Printed{token}, err
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"user-ls", command(m, func(context.Context, struct{}) ([]service.UserView, error) {
+		return m.service.Users()
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"user-add", command(m, m.service.CreateUser))
+	mux.HandleFunc("POST "+AdminPrefix+"user-set", command(m, m.service.ChangeUser))
 	mux.HandleFunc("POST "+AdminPrefix+"cluster-status", command(m, func(context.Context, struct{}) (service.ClusterStatus, error) {
 		return m.nodes.Cluster()
 	}))
@@ -129,7 +137,7 @@ func command[In, Out any](m *Manager, f func(context.Context, In) (Out, error)) 
 		detail := "Kiosc could not do this. The manager's log says why."
 		var refused *state.Error
 		if errors.As(err, &refused) {
-			detail = refused.Message
+			detail = reasons(refused)
 		} else {
 			m.cfg.Logger.Error("an admin command failed", "command", r.URL.Path, "error", err)
 		}
@@ -138,6 +146,18 @@ func command[In, Out any](m *Manager, f func(context.Context, In) (Out, error)) 
 		}
 		m.answer(w, service.Status(err), Failed{detail})
 	}
+}
+
+// reasons are what is wrong, with that of each field, for people who see no form.
+func reasons(refused *state.Error) string {
+	var all []string
+	for _, field := range slices.Sorted(maps.Keys(refused.Fields)) {
+		all = append(all, refused.Fields[field]...)
+	}
+	if len(all) == 0 {
+		return refused.Message
+	}
+	return strings.Join(all, " ")
 }
 
 func (m *Manager) answer(w http.ResponseWriter, status int, v any) {

@@ -71,7 +71,7 @@ func (m *Manager) initializeAdmin(ctx context.Context) (id string, err error) {
 		password = password[:20]
 		m.FirstPassword = password
 	}
-	if err := auth.CheckPassword(password); err != nil {
+	if err := auth.CheckPassword(AdminName, password); err != nil {
 		return "", fmt.Errorf("the admin's first password (KIOSC_ADMIN_PASSWORD) is refused: %w", err)
 	}
 	hash, err := auth.HashPassword(password)

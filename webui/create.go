@@ -22,7 +22,7 @@ func (ui *UI) registerCreate(app *fiber.App) {
 // field is one field of a form with what was entered.
 type field struct {
 	Name, Label, Value, Help string
-	// Kind is "text" (also when empty), "number", "area", or "check", whose Value is empty while it isn't checked.
+	// Kind is "text" (also when empty), "password", "number", "area", or "check", whose Value is empty while it isn't checked.
 	Kind     string
 	Rows     int // of an area
 	Max      int // length; 0 for any

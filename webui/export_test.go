@@ -26,6 +26,7 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 		"containers": containersPage{frame: f}, "detail": detailPage{frame: f}, "create": createPage{frame: f},
 		"delete": deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
+		"account": accountPage{frame: f},
 	}
 }
 
@@ -43,6 +44,7 @@ func FullPages() map[string]interface{ Render(io.Writer) error } {
 		"lobby":      lobbyPage{frame: f, State: on, Failed: true, CanLogs: true, Log: "l"},
 		"token form": tokenFormPage{frame: f, Error: "e", Label: field{Errors: []string{"x"}, Help: "h", Max: 3}},
 		"tokens":     tokensPage{frame: f, Tokens: []tokenRow{{Expired: true, Expires: "2001"}, {Name: "n"}}},
+		"account":    accountPage{frame: f, FullName: "n", Email: "e", Superuser: true, Error: "e", Old: field{Name: "old_password", Kind: "password"}},
 		"login":      loginPage{frame: f, Error: "e", Name: "n", Next: "/"},
 	}
 }

@@ -49,7 +49,7 @@ func (ui *UI) showLogin(c *fiber.Ctx) error {
 
 func (ui *UI) login(c *fiber.Ctx) error {
 	name, next := strings.TrimSpace(c.FormValue("username")), localPath(c.FormValue("next"), "/")
-	secret, err := ui.svc.Login(c.UserContext(), name, c.FormValue("password"))
+	secret, err := ui.svc.Login(c.UserContext(), name, c.FormValue("password"), clientAddress(c))
 	if state.CodeOf(err) == state.Internal {
 		return err
 	}
@@ -71,6 +71,9 @@ func (ui *UI) login(c *fiber.Ctx) error {
 	ui.setCookie(c, SessionCookie, secret, int(service.SessionLife.Seconds()))
 	return c.Redirect(next)
 }
+
+// clientAddress is where a request has come from. The front door says so, and lets nobody else say it.
+func clientAddress(c *fiber.Ctx) string { return c.Get(fiber.HeaderXForwardedFor) }
 
 func (ui *UI) showLogout(v *visit) error {
 	return render(v.Ctx, fiber.StatusOK, logoutPage{ui.frame(v, "Log out")})

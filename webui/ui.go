@@ -93,6 +93,7 @@ func (ui *UI) Close() { ui.finish() }
 func (ui *UI) Register(app *fiber.App) {
 	ui.registerStatic(app)
 	ui.registerLogin(app)
+	ui.registerAccount(app)
 	ui.registerHome(app)
 	ui.registerTokens(app)
 	ui.registerLobby(app)

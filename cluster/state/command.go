@@ -30,6 +30,8 @@ var kinds = map[Kind]func() Command{
 	12: func() Command { return &SessionClosed{} },
 	13: func() Command { return &TokenCreated{} },
 	14: func() Command { return &TokenDeleted{} },
+	15: func() Command { return &UserChanged{} },
+	16: func() Command { return &SessionsClosed{} },
 	19: func() Command { return &AppCodeUsed{} },
 	20: func() Command { return &ProjectCreated{} },
 	30: func() Command { return &ContainerCreated{} },

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"time"
@@ -63,6 +64,30 @@ func (c *SessionClosed) apply(tx *Tx) (any, error) {
 		return nil, err
 	}
 	return nil, s.forget(tx)
+}
+
+// SessionsClosed forgets all sessions of a user but one.
+type SessionsClosed struct {
+	User string
+	Keep []byte // hash; nil for none
+}
+
+func (c *SessionsClosed) apply(tx *Tx) (any, error) { return nil, tx.forgetSessions(c.User, c.Keep) }
+
+func (tx *Tx) forgetSessions(user string, keep []byte) error {
+	mine, err := openedBy[Session](tx, bucketSessionsOf, bucketSessions, user)
+	if err != nil {
+		return err
+	}
+	for _, s := range mine {
+		if bytes.Equal(s.Hash, keep) {
+			continue
+		}
+		if err := s.forget(tx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Session returns the session with this hash. The caller checks ExpiresAt.

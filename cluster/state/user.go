@@ -1,7 +1,9 @@
 package state
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -46,6 +48,77 @@ func (c *UserCreated) apply(tx *Tx) (any, error) {
 		return nil, err
 	}
 	return nil, tx.put(bucketUsers, []byte(c.User.ID), c.User)
+}
+
+// UserChanged changes of a user what isn't nil. A new password, and deactivation, end the user's sessions.
+type UserChanged struct {
+	ID              string
+	FullName, Email *string
+	PasswordHash    *string
+	Superuser       *bool
+	Active          *bool
+	// Keep is the hash of a session that stays; nil for none.
+	Keep []byte
+}
+
+// apply returns the changed User.
+func (c *UserChanged) apply(tx *Tx) (any, error) {
+	old, ok, err := tx.User(c.ID)
+	if err != nil || !ok {
+		return nil, orNotFound(err, "There is no such user.")
+	}
+	u := old
+	set(&u.FullName, c.FullName)
+	set(&u.Email, c.Email)
+	set(&u.PasswordHash, c.PasswordHash)
+	set(&u.Superuser, c.Superuser)
+	set(&u.Active, c.Active)
+	if err := u.Validate(); err != nil {
+		return nil, err
+	}
+	if err := tx.keepASuperuser(&old, &u); err != nil {
+		return nil, err
+	}
+	if c.PasswordHash != nil || !u.Active {
+		if err := tx.forgetSessions(u.ID, c.Keep); err != nil {
+			return nil, err
+		}
+	}
+	return u, tx.put(bucketUsers, []byte(u.ID), u)
+}
+
+func set[T any](field, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+// keepASuperuser refuses a change after which nobody could change anything any more.
+func (tx *Tx) keepASuperuser(old, u *User) error {
+	if !old.Superuser || !old.Active || u.Superuser && u.Active {
+		return nil
+	}
+	others := 0
+	err := each(tx, bucketUsers, nil, func(_ []byte, other User) bool {
+		if other.ID != u.ID && other.Superuser && other.Active {
+			others++
+		}
+		return true
+	})
+	if err == nil && others == 0 {
+		err = Errorf(Conflict, "This is the last superuser who is active. Make another one first.")
+	}
+	return err
+}
+
+// Users returns all users by name.
+func (tx *Tx) Users() (users []User, err error) {
+	err = each(tx, bucketUsers, nil, func(_ []byte, u User) bool {
+		users = append(users, u)
+		return true
+	})
+	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
+	return users, err
 }
 
 // User returns a user by id.

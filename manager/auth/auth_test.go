@@ -30,8 +30,10 @@ func TestPasswords(t *testing.T) {
 	require.False(t, ok, "nobody has no password")
 	_, err = auth.VerifyPassword(ctx, "$2y$bcrypt", "x")
 	require.Error(t, err)
-	require.Error(t, auth.CheckPassword("short"))
-	require.NoError(t, auth.CheckPassword("långsamt"))
+	for _, refused := range []string{"", "short", "aaaaaaaabc", "Bernadette", strings.Repeat("long", 257)} {
+		require.Error(t, auth.CheckPassword("bernadette", refused), refused)
+	}
+	require.NoError(t, auth.CheckPassword("bernadette", "långsamt"))
 }
 
 func TestSecretsAndTheirPlaces(t *testing.T) {

@@ -31,13 +31,24 @@ const (
 // hashing bounds how many hashes are computed at once, so that a flood of logins can't use up the memory.
 var hashing = make(chan struct{}, 4)
 
-// CheckPassword tells in a sentence why a new password is refused; nil if it isn't.
-func CheckPassword(password string) error {
+// minDifferent is how many different characters a password needs.
+const minDifferent = 4
+
+// CheckPassword tells in a sentence why a new password of a user is refused; nil if it isn't.
+func CheckPassword(user, password string) error {
+	different := make(map[rune]bool)
+	for _, r := range password {
+		different[r] = true
+	}
 	switch {
 	case utf8.RuneCountInString(password) < MinPassword:
 		return fmt.Errorf("a password needs at least %d characters", MinPassword)
 	case len(password) > MaxPassword:
 		return fmt.Errorf("a password has at most %d bytes", MaxPassword)
+	case strings.EqualFold(user, password):
+		return errors.New("a password can't be the user's name")
+	case len(different) < minDifferent:
+		return fmt.Errorf("a password needs at least %d different characters", minDifferent)
 	}
 	return nil
 }

@@ -23,8 +23,8 @@ var errStarting = state.Errorf(state.Unavailable, "This Kiosc has just been star
 var errWrongLogin = state.Errorf(state.Unauthenticated, "The user name or the password is wrong.")
 
 // Login checks a password and opens a session. The answer for an unknown user is that for a wrong password, and takes
-// as long.
-func (s *Service) Login(ctx context.Context, name, password string) (secret string, err error) {
+// as long. Who guesses has to wait, by the account and by the address that the client has.
+func (s *Service) Login(ctx context.Context, name, password, address string) (secret string, err error) {
 	if !s.node.CaughtUp() {
 		return "", errStarting
 	}
@@ -40,12 +40,7 @@ func (s *Service) Login(ctx context.Context, name, password string) (secret stri
 	if !known || !user.Active {
 		user = state.User{}
 	}
-	check, cancel := context.WithTimeout(ctx, loginTimeout)
-	defer cancel()
-	right, err := auth.VerifyPassword(check, user.PasswordHash, password)
-	if check.Err() != nil {
-		return "", state.Errorf(state.TooMany, "Too many people are logging in at the moment. Try again in a few seconds.")
-	}
+	right, err := s.rightPassword(ctx, user, name, address, password)
 	if err != nil {
 		return "", err
 	}

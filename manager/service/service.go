@@ -39,6 +39,7 @@ type Service struct {
 	progress Progress
 	logger   *slog.Logger
 	opened   opened
+	attempts auth.Attempts
 }
 
 // New makes a Service on top of this manager's node.

@@ -138,6 +138,15 @@ func TestANewcomersVisit(t *testing.T) {
 	restartUnderAPage(t, k, b)
 
 	createAndDelete(t, k, b)
+
+	b.visit("/account/")
+	b.do(chromedp.SendKeys("#f-old_password", "wrong"), chromedp.SendKeys("#f-new_password", "a new password"),
+		chromedp.SendKeys("#f-repeat_password", "a new password"), chromedp.Submit("#f-old_password"))
+	b.until("a wrong password is marked", `document.getElementById("e-old_password")?.textContent.includes("This is not your password.")`)
+	b.shot("9-account")
+	b.do(chromedp.SendKeys("#f-old_password", testbed.Password), chromedp.SendKeys("#f-new_password", "a new password"),
+		chromedp.SendKeys("#f-repeat_password", "a new password"), chromedp.Submit("#f-old_password"))
+	b.until("the password is changed", `document.body.innerText.includes("Your password is changed.")`)
 }
 
 // restartUnderAPage stops and starts the app that the page shows. The page goes on by itself.

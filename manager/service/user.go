@@ -1,0 +1,185 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+)
+
+// UserInput is what an admin enters for a user. For a new one nil means empty, else it leaves a field as it is.
+type UserInput struct {
+	Name             string  `json:"username"`
+	FullName         *string `json:"name,omitempty"`
+	Email            *string `json:"email,omitempty"`
+	Superuser        *bool   `json:"is_superuser,omitempty"`
+	Active           *bool   `json:"is_active,omitempty"`
+	Password         *string `json:"password,omitempty"`
+	GeneratePassword bool    `json:"generate_password,omitempty"`
+}
+
+// UserView is a user as admins see one.
+type UserView struct {
+	ID        string    `json:"sodar_uuid"`
+	Name      string    `json:"username"`
+	FullName  string    `json:"name"`
+	Email     string    `json:"email"`
+	Superuser bool      `json:"is_superuser"`
+	Active    bool      `json:"is_active"`
+	CreatedAt time.Time `json:"date_created"`
+	// Password is a generated one, which can't be had again.
+	Password string `json:"password,omitempty"`
+}
+
+func userView(u state.User) UserView {
+	return UserView{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email, Superuser: u.Superuser, Active: u.Active, CreatedAt: u.CreatedAt}
+}
+
+// The following three are for the admin commands, which let in superusers alone.
+
+// Users lists all users by name.
+func (s *Service) Users() (views []UserView, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		users, err := tx.Users()
+		for _, u := range users {
+			views = append(views, userView(u))
+		}
+		return err
+	})
+	return views, err
+}
+
+// CreateUser adds a user who can log in with a password. One that isn't given is generated.
+func (s *Service) CreateUser(ctx context.Context, in UserInput) (UserView, error) {
+	u := state.User{ID: uuid.NewString(), Name: strings.TrimSpace(in.Name), FullName: or(in.FullName, ""), Email: or(in.Email, ""),
+		Superuser: or(in.Superuser, false), Active: or(in.Active, true), CreatedAt: now()}
+	in.GeneratePassword = in.Password == nil
+	hash, generated, err := newPassword(u.Name, in)
+	if err != nil {
+		return UserView{}, err
+	}
+	u.PasswordHash = *hash
+	if _, err := s.node.Propose(ctx, &state.UserCreated{User: u}); err != nil {
+		return UserView{}, err
+	}
+	view := userView(u)
+	view.Password = generated
+	return view, nil
+}
+
+// ChangeUser changes the user of the name in the input. A new password ends the user's logins, and deactivation at once all
+// access, that by API tokens too.
+func (s *Service) ChangeUser(ctx context.Context, in UserInput) (UserView, error) {
+	u, err := s.userByName(in.Name)
+	if err != nil {
+		return UserView{}, err
+	}
+	hash, generated, err := newPassword(u.Name, in)
+	if err != nil {
+		return UserView{}, err
+	}
+	u, err = propose[state.User](ctx, s, &state.UserChanged{ID: u.ID, FullName: in.FullName, Email: in.Email, PasswordHash: hash,
+		Superuser: in.Superuser, Active: in.Active})
+	if err != nil {
+		return UserView{}, err
+	}
+	view := userView(u)
+	view.Password = generated
+	return view, nil
+}
+
+func (s *Service) userByName(name string) (u state.User, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		var ok bool
+		if u, ok, err = tx.UserByName(name); err == nil && !ok {
+			err = state.Errorf(state.NotFound, "There is no user of this name.")
+		}
+		return err
+	})
+	return u, err
+}
+
+// generatedPassword is the length of one, of letters and digits: more than 100 bits.
+const generatedPassword = 20
+
+// newPassword returns the hash of the password in the input, and the password where it was generated. The hash is nil
+// where there is none.
+func newPassword(user string, in UserInput) (hash *string, generated string, err error) {
+	var password string
+	switch {
+	case in.Password != nil:
+		password = *in.Password
+	case in.GeneratePassword:
+		generated, _ = auth.NewSecret("")
+		generated = generated[:generatedPassword]
+		password = generated
+	default:
+		return nil, "", nil
+	}
+	if err := checkPassword("password", user, password); err != nil {
+		return nil, "", err
+	}
+	h, err := auth.HashPassword(password)
+	return &h, generated, err
+}
+
+// checkPassword refuses a new password, as an error of a field.
+func checkPassword(field, user, password string) error {
+	err := auth.CheckPassword(user, password)
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	text = strings.ToUpper(text[:1]) + text[1:] + "."
+	return &state.Error{Code: state.Invalid, Message: text, Fields: map[string][]string{field: {text}}}
+}
+
+// ChangePassword gives the actor a new password. It ends all other logins of the actor's, and needs the old password, which
+// can be guessed no faster here than at login.
+func (s *Service) ChangePassword(ctx context.Context, a Actor, session, address, old, password string) error {
+	right, err := s.rightPassword(ctx, a.User, a.User.Name, address, old)
+	if err != nil {
+		return err
+	}
+	if !right {
+		text := "This is not your password."
+		return &state.Error{Code: state.Invalid, Message: text, Fields: map[string][]string{"old_password": {text}}}
+	}
+	if err := checkPassword("new_password", a.User.Name, password); err != nil {
+		return err
+	}
+	hash, err := auth.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	_, err = s.node.Propose(ctx, &state.UserChanged{ID: a.User.ID, PasswordHash: &hash, Keep: hashOf(session)})
+	return err
+}
+
+// LogoutEverywhere ends all logins of the actor's but the one of this session.
+func (s *Service) LogoutEverywhere(ctx context.Context, a Actor, session string) error {
+	_, err := s.node.Propose(ctx, &state.SessionsClosed{User: a.User.ID, Keep: hashOf(session)})
+	return err
+}
+
+// rightPassword checks a password, which an account and an address can have done so many times only.
+func (s *Service) rightPassword(ctx context.Context, user state.User, name, address, password string) (bool, error) {
+	if wait := s.attempts.Begin(name, address, time.Now()); wait > 0 {
+		return false, state.Errorf(state.TooMany, fmt.Sprintf("Too many wrong passwords. Try again in %d seconds.", int(wait.Seconds())+1))
+	}
+	check, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	right, err := auth.VerifyPassword(check, user.PasswordHash, password)
+	if right || err != nil {
+		s.attempts.Right(name, address, time.Now())
+	}
+	if check.Err() != nil {
+		return false, state.Errorf(state.TooMany, "Too many people are logging in at the moment. Try again in a few seconds.")
+	}
+	return right, err
+}
