@@ -36,6 +36,9 @@ type TokenRequest struct {
 	User string        `json:"user"`
 	Name string        `json:"name"`
 	Life time.Duration `json:"life"` // nanoseconds; 0 for a token that doesn't expire
+	// Scope is empty for all, Project for all of them.
+	Scope   state.Scope `json:"scope"`
+	Project string      `json:"project"`
 }
 
 // Printed is the answer to a command that prints one value.
@@ -57,7 +60,7 @@ func (m *Manager) adminHandler() http.Handler {
 		if err != nil {
 			return Printed{}, err
 		}
-		secret, err := m.service.CreateToken(ctx, actor, in.Name, in.Life)
+		secret, err := m.service.CreateToken(ctx, actor, service.TokenInput{Name: in.Name, Life: in.Life, Scope: in.Scope, Project: in.Project})
 		return Printed{secret}, err
 	}))
 	mux.HandleFunc("POST "+AdminPrefix+"join-token", command(m, func(ctx context.Context, in JoinTokenRequest) (Printed, error) {
@@ -179,8 +182,8 @@ func (m *Manager) registerAdmin(app *fiber.App) {
 			c.Set(fiber.HeaderWWWAuthenticate, "Token")
 			return c.Status(fiber.StatusUnauthorized).JSON(Failed{"Set KIOSC_TOKEN to an API token of a superuser."})
 		}
-		if !actor.User.Superuser {
-			return c.Status(fiber.StatusForbidden).JSON(Failed{"This needs an API token of a superuser."})
+		if !actor.User.Superuser || actor.Project != "" || !auth.InScope(actor.Scope, auth.Administer) {
+			return c.Status(fiber.StatusForbidden).JSON(Failed{"This needs an API token of a superuser, of the scope all and for all projects."})
 		}
 		if c.Path() == AdminPrefix+backupCommand { // Fiber would hold all of it in memory
 			return c.Status(fiber.StatusForbidden).JSON(Failed{"A backup is only made over the admin socket. Run the command on a manager's machine, with its --data-dir."})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"kiosc/cluster/state"
 	"kiosc/manager"
 	"kiosc/manager/service"
 )
@@ -77,6 +78,25 @@ func TestUsers(t *testing.T) {
 	user("user-set", service.UserInput{Name: "ana", Active: new(true)})
 	_, status = logIn("ana", "a new password")
 	require.Equal(t, 302, status)
+}
+
+// TestAdminCommandsNeedAWholeToken gives them over the web port.
+func TestAdminCommandsNeedAWholeToken(t *testing.T) {
+	cfg := config(t, "m1")
+	cfg.Bootstrap = true
+	n := start(t, cfg)
+	b := newBrowser(t, n)
+	for scope, want := range map[state.Scope]int{"": 200, state.ScopeAll: 200, state.ScopeOperate: 403, state.ScopeRead: 403} {
+		var token manager.Printed
+		require.NoError(t, n.admin("token", manager.TokenRequest{User: "admin", Scope: scope}, &token))
+		answer, body := b.send("POST", "http://kiosc.test"+manager.AdminPrefix+"cluster-status", nil, "Authorization", "token "+token.Value,
+			"Content-Type", "application/json")
+		if want == 200 {
+			want = 400 // let in, and told that there is no JSON
+		}
+		require.Equal(t, want, answer.StatusCode, "%s: %s", scope, body)
+	}
+	require.ErrorContains(t, n.admin("token", manager.TokenRequest{User: "admin", Scope: "write"}, &manager.Printed{}), "A scope is read, operate or all.")
 }
 
 // TestALoginFloodLeavesOthersAlone guesses a password a thousand times while another user logs in.

@@ -22,13 +22,18 @@ func (ui *UI) registerCreate(app *fiber.App) {
 // field is one field of a form with what was entered.
 type field struct {
 	Name, Label, Value, Help string
-	// Kind is "text" (also when empty), "password", "number", "area", or "check", whose Value is empty while it isn't checked.
+	// Kind is "text" (also when empty), "password", "number", "area", "select" of Options, or "check", whose Value is empty
+	// while it isn't checked.
 	Kind     string
+	Options  []option
 	Rows     int // of an area
 	Max      int // length; 0 for any
 	Required bool
 	Errors   []string
 }
+
+// option is a choice of a field.
+type option struct{ Value, Label string }
 
 type createPage struct {
 	frame

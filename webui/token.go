@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/service"
 )
 
 func (ui *UI) registerTokens(app *fiber.App) {
@@ -25,6 +26,7 @@ func (ui *UI) registerTokens(app *fiber.App) {
 // tokenRow is an API token as the list shows it.
 type tokenRow struct {
 	ID, Name, Created string
+	Scope             string // with the project, where it is for one
 	// Expires is empty for a token that doesn't.
 	Expires string
 	Expired bool
@@ -37,8 +39,8 @@ type tokensPage struct {
 
 type tokenFormPage struct {
 	frame
-	Label, TTL field
-	Error      string
+	Label, TTL, Scope, Project field
+	Error                      string
 }
 
 // tokenShownPage is the only page that ever has a token's secret.
@@ -70,43 +72,88 @@ func (ui *UI) tokens(v *visit) error {
 	slices.SortStableFunc(tokens, func(a, b state.Token) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
+	projects, err := ui.svc.Projects(v.Actor)
+	if err != nil {
+		return err
+	}
+	titles := make(map[string]string)
+	for _, p := range projects {
+		titles[p.ID] = p.Title
+	}
 	p := tokensPage{frame: ui.frame(v, "API tokens")}
 	for _, t := range tokens {
-		p.Tokens = append(p.Tokens, tokenRow{ID: t.ID, Name: t.Name, Created: ui.date(t.CreatedAt),
+		p.Tokens = append(p.Tokens, tokenRow{ID: t.ID, Name: t.Name, Scope: scopeText(t, titles), Created: ui.date(t.CreatedAt),
 			Expires: ui.date(t.ExpiresAt), Expired: !t.ExpiresAt.IsZero() && t.ExpiresAt.Before(time.Now())})
 	}
 	return render(v.Ctx, fiber.StatusOK, p)
 }
 
-func (ui *UI) tokenForm(v *visit, label, ttl string) tokenFormPage {
+// scopeText tells what a token is for.
+func scopeText(t state.Token, titles map[string]string) string {
+	text := cmp.Or(string(t.Scope), string(state.ScopeAll))
+	if t.Project != "" {
+		text += ", " + cmp.Or(titles[t.Project], "a project that you have no access to")
+	}
+	return text
+}
+
+// scopeLabels are the choices of a token's scope.
+var scopeLabels = []option{
+	{string(state.ScopeAll), "all: everything that you may do"},
+	{string(state.ScopeOperate), "operate: open apps, start and stop containers, and what read has"},
+	{string(state.ScopeRead), "read: look at containers and logs"},
+}
+
+// tokenForm has what was entered.
+func (ui *UI) tokenForm(v *visit, entered func(name, otherwise string) string) (tokenFormPage, error) {
+	projects, err := ui.svc.Projects(v.Actor)
+	if err != nil {
+		return tokenFormPage{}, err
+	}
+	of := []option{{"", "all projects"}}
+	for _, p := range projects {
+		of = append(of, option{p.ID, p.Title})
+	}
 	return tokenFormPage{frame: ui.frame(v, "Create API token"),
-		Label: field{Name: "label", Label: "Label", Value: label, Help: "What the token is for, so that you know it again."},
-		TTL: field{Name: "ttl", Label: "Expires after [hours]", Value: ttl, Kind: "number",
-			Help: "0 for a token that never expires."}}
+		Label: field{Name: "label", Label: "Label", Value: entered("label", ""), Help: "What the token is for, so that you know it again."},
+		TTL: field{Name: "ttl", Label: "Expires after [hours]", Value: entered("ttl", "0"), Kind: "number",
+			Help: "0 for a token that never expires."},
+		Scope: field{Name: "scope", Label: "Scope", Value: entered("scope", string(state.ScopeAll)), Kind: "select", Options: scopeLabels,
+			Help: "Choose no more than the program needs."},
+		Project: field{Name: "project", Label: "Project", Value: entered("project", ""), Kind: "select", Options: of}}, nil
 }
 
 func (ui *UI) showCreateToken(v *visit) error {
-	return render(v.Ctx, fiber.StatusOK, ui.tokenForm(v, "", "0"))
+	p, err := ui.tokenForm(v, func(_, otherwise string) string { return otherwise })
+	if err != nil {
+		return err
+	}
+	return render(v.Ctx, fiber.StatusOK, p)
 }
 
 // maxHours is the longest life of a token that time.Duration can hold.
 const maxHours = int(math.MaxInt64 / time.Hour)
 
 func (ui *UI) createToken(v *visit) error {
-	p := ui.tokenForm(v, strings.TrimSpace(v.FormValue("label")), strings.TrimSpace(v.FormValue("ttl")))
+	p, err := ui.tokenForm(v, func(name, _ string) string { return strings.TrimSpace(v.FormValue(name)) })
+	if err != nil {
+		return err
+	}
 	hours, err := strconv.Atoi(p.TTL.Value)
 	if err != nil || hours > maxHours || hours < -maxHours {
 		p.TTL.Errors = []string{"A valid integer is required."}
 		p.Error = correctFields
 		return render(v.Ctx, fiber.StatusBadRequest, p)
 	}
-	secret, err := ui.svc.CreateToken(v.UserContext(), v.Actor, p.Label.Value, time.Duration(hours)*time.Hour)
+	secret, err := ui.svc.CreateToken(v.UserContext(), v.Actor, service.TokenInput{Name: p.Label.Value, Life: time.Duration(hours) * time.Hour,
+		Scope: state.Scope(p.Scope.Value), Project: p.Project.Value})
 	if err != nil {
 		status, fields, message, show := formError(v.Ctx, err)
 		if !show {
 			return err
 		}
-		p.Label.Errors, p.TTL.Errors, p.Error = fields["label"], fields["ttl"], message
+		p.Label.Errors, p.TTL.Errors, p.Scope.Errors, p.Project.Errors = fields["label"], fields["ttl"], fields["scope"], fields["project"]
+		p.Error = message
 		return render(v.Ctx, status, p)
 	}
 	return render(v.Ctx, fiber.StatusOK, tokenShownPage{ui.frame(v, "Your new API token"), secret})

@@ -95,6 +95,16 @@ func (tx *Tx) Session(hash []byte) (s Session, ok bool, err error) {
 	return get[Session](tx, bucketSessions, hash)
 }
 
+// Scope is how much of what its user may do an API token may.
+type Scope string
+
+// The scopes, each with what the one before has.
+const (
+	ScopeRead    Scope = "read"    // look at containers and logs
+	ScopeOperate Scope = "operate" // open apps, start and stop containers
+	ScopeAll     Scope = "all"
+)
+
 // Token is an API token. The secret is shown once; the state has its SHA-256.
 type Token struct {
 	ID        string
@@ -104,6 +114,10 @@ type Token struct {
 	CreatedAt time.Time
 	// ExpiresAt is zero for a token that doesn't expire.
 	ExpiresAt time.Time
+	// Scope is empty for all in tokens made before there were scopes.
+	Scope Scope
+	// Project is the one that the token is for; empty for all.
+	Project string
 }
 
 // Limits of tokens.
@@ -120,6 +134,20 @@ type TokenCreated struct {
 func (c *TokenCreated) apply(tx *Tx) (any, error) {
 	f := fieldErrors{}
 	checkText(f, "label", c.Token.Name, MaxTokenName)
+	switch c.Token.Scope {
+	case "", ScopeRead, ScopeOperate, ScopeAll:
+	default:
+		f.add("scope", "A scope is read, operate or all.")
+	}
+	if c.Token.Project != "" {
+		_, ok, err := tx.Project(c.Token.Project)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			f.add("project", "There is no such project.")
+		}
+	}
 	if err := f.err(); err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func checkError(t *testing.T, got answer, name, what string) {
 func TestCredentials(t *testing.T) {
 	s := newSite(t)
 	token, session := s.token["owner"], s.session["owner"]
-	expired, err := s.service.CreateToken(context.Background(), actor(s, "owner"), "short", time.Nanosecond)
+	expired, err := s.service.CreateToken(context.Background(), actor(s, "owner"), service.TokenInput{Name: "short", Life: time.Nanosecond})
 	require.NoError(t, err)
 	for _, row := range []struct {
 		what, name, value string

@@ -137,7 +137,7 @@ func (s *site) fill() {
 	for _, name := range people {
 		user := state.User{ID: s.users[name], Name: name, Active: true, Superuser: name == "root"}
 		s.propose(&state.UserCreated{User: user})
-		token, err := s.service.CreateToken(context.Background(), service.Actor{User: user}, "test", 0)
+		token, err := s.service.CreateToken(context.Background(), service.Actor{User: user}, service.TokenInput{Name: "test"})
 		require.NoError(s.t, err)
 		s.token[name] = token
 		secret, hash := auth.NewSecret("")

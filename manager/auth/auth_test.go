@@ -50,6 +50,23 @@ func TestSecretsAndTheirPlaces(t *testing.T) {
 	require.False(t, auth.CheckCSRF("", auth.CSRFToken("")))
 }
 
+func TestScopesGrow(t *testing.T) {
+	count := map[state.Scope]int{}
+	for _, right := range auth.Rights() {
+		within := true
+		for _, scope := range []state.Scope{state.ScopeAll, state.ScopeOperate, state.ScopeRead} {
+			require.True(t, within || !auth.InScope(scope, right), "%s %s: a narrower scope has no more", scope, right)
+			if within = auth.InScope(scope, right); within {
+				count[scope]++
+			}
+		}
+		require.True(t, auth.InScope("", right))
+		require.False(t, auth.InScope("write", right), "what isn't known allows nothing")
+	}
+	require.Equal(t, map[state.Scope]int{state.ScopeAll: len(auth.Rights()), state.ScopeOperate: 7, state.ScopeRead: 2}, count)
+	require.False(t, auth.InScope(state.ScopeOperate, auth.Administer))
+}
+
 // TestRights walks every role and right and compares with the manual's matrix.
 func TestRights(t *testing.T) {
 	all := []state.Role{state.Owner, state.Delegate, state.Contributor, state.Guest, "project viewer", ""}

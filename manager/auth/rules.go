@@ -28,6 +28,9 @@ const (
 	StopContainer    Right = "containers.stop_container"
 	PauseContainer   Right = "containers.pause_container"
 	UnpauseContainer Right = "containers.unpause_container"
+
+	// Administer is to give the commands of an admin. It is in no role.
+	Administer Right = "administer"
 )
 
 var (
@@ -62,6 +65,30 @@ var actionRights = map[state.Action]Right{
 func Can(user state.User, role state.Role, right Right) bool {
 	roles, known := rights[right]
 	return known && user.Active && (user.Superuser || slices.Contains(roles, role))
+}
+
+// scopes tells the least scope of an API token that each right needs; all others need ScopeAll.
+var scopes = map[Right]state.Scope{
+	ViewContainer:    state.ScopeRead,
+	ViewLogs:         state.ScopeRead,
+	ProxyContainer:   state.ScopeOperate,
+	StartContainer:   state.ScopeOperate,
+	StopContainer:    state.ScopeOperate,
+	PauseContainer:   state.ScopeOperate,
+	UnpauseContainer: state.ScopeOperate,
+}
+
+// InScope tells whether a right is within a scope. The empty scope is that of a login, which has all.
+func InScope(scope state.Scope, right Right) bool {
+	switch scope {
+	case "", state.ScopeAll:
+		return true
+	case state.ScopeOperate:
+		return scopes[right] != ""
+	case state.ScopeRead:
+		return scopes[right] == state.ScopeRead
+	}
+	return false
 }
 
 // RightFor returns the right that an action needs; "", which nobody has, for an unknown action.

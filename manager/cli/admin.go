@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kiosc/cluster/state"
 	"kiosc/manager"
 )
 
@@ -164,6 +165,8 @@ func newToken() *cobra.Command {
 	create.Flags().StringVar(&in.User, "user", "", "name of the user whom the token stands for")
 	create.Flags().StringVar(&in.Name, "name", "command line", "what the token is for")
 	create.Flags().DurationVar(&in.Life, "ttl", 0, "how long the token is valid, such as 720h; 0 for ever")
+	create.Flags().StringVar((*string)(&in.Scope), "scope", string(state.ScopeAll), "what the token may do of what the user may: read, operate (open apps, start and stop) or all")
+	create.Flags().StringVar(&in.Project, "project", "", "UUID of the only project that the token is for")
 	create.MarkFlagRequired("user")
 	cmd.AddCommand(create)
 	return cmd

@@ -40,14 +40,7 @@ func (s *Service) openApp(v visit) (App, error) {
 
 // decide also returns until when that is so if the state doesn't change, or the zero time for always.
 func (s *Service) decide(v visit) (app App, until time.Time, err error) {
-	find := sessionUser
-	if v.api {
-		find = tokenUser
-	}
-	a, err := s.actor([]byte(v.hash), v.api, func(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
-		user, until, ok, err = find(tx, hash)
-		return user, until, ok, err
-	})
+	a, until, err := s.actor([]byte(v.hash), v.api)
 	if err != nil {
 		return app, until, err
 	}

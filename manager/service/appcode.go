@@ -58,26 +58,15 @@ func (s *Service) UseAppCode(ctx context.Context, code, container, browser strin
 	if err != nil {
 		return "", 0, err
 	}
-	a, err := s.actor(p.session, false, sessionUser)
+	a, until, err := s.actor(p.session, false)
 	if err != nil {
 		return "", 0, err
 	}
 	if _, err := s.container(a, container, auth.ProxyContainer); err != nil {
 		return "", 0, err
 	}
-	var session state.Session
-	err = s.store.View(func(tx *state.Tx) error {
-		var ok bool
-		if session, ok, err = tx.Session(p.session); err == nil && !ok {
-			err = errNotLoggedIn
-		}
-		return err
-	})
-	if err != nil {
-		return "", 0, err
-	}
-	cookie, err = s.sealPass(p.session, session.ExpiresAt, cookieContext(container))
-	return cookie, time.Until(session.ExpiresAt), err
+	cookie, err = s.sealPass(p.session, until, cookieContext(container))
+	return cookie, time.Until(until), err
 }
 
 // OpenAppByCookie decides as OpenApp does, for a request to the app's own host.

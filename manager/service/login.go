@@ -63,12 +63,14 @@ func (s *Service) Logout(ctx context.Context, secret string) error {
 
 // BySession tells who has this session.
 func (s *Service) BySession(secret string) (Actor, error) {
-	return s.actor(hashOf(secret), false, sessionUser)
+	a, _, err := s.actor(hashOf(secret), false)
+	return a, err
 }
 
 // ByToken tells whose API token this is.
 func (s *Service) ByToken(token string) (Actor, error) {
-	return s.actor(hashOf(token), true, tokenUser)
+	a, _, err := s.actor(hashOf(token), true)
+	return a, err
 }
 
 // hashOf is by which the state knows a secret; nil for none shown.
@@ -79,57 +81,86 @@ func hashOf(secret string) []byte {
 	return auth.HashSecret(secret)
 }
 
-func sessionUser(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
-	session, ok, err := tx.Session(hash)
-	return session.User, session.ExpiresAt, ok, err
+// grant is what a session or an API token gives.
+type grant struct {
+	user    string
+	until   time.Time // zero for always
+	scope   state.Scope
+	project string
 }
 
-func tokenUser(tx *state.Tx, hash []byte) (user string, expires time.Time, ok bool, err error) {
+func sessionGrant(tx *state.Tx, hash []byte) (grant, bool, error) {
+	s, ok, err := tx.Session(hash)
+	return grant{user: s.User, until: s.ExpiresAt}, ok, err
+}
+
+func tokenGrant(tx *state.Tx, hash []byte) (grant, bool, error) {
 	t, ok, err := tx.Token(hash)
-	return t.User, t.ExpiresAt, ok, err
+	return grant{t.User, t.ExpiresAt, t.Scope, t.Project}, ok, err
 }
 
 var errNotLoggedIn = state.Errorf(state.Unauthenticated, "You are not logged in, or your login has expired.")
 
-func (s *Service) actor(hash []byte, api bool,
-	find func(*state.Tx, []byte) (user string, expires time.Time, ok bool, err error)) (a Actor, err error) {
+// actor also returns until when the actor may act, or the zero time for always.
+func (s *Service) actor(hash []byte, api bool) (a Actor, until time.Time, err error) {
 	if len(hash) == 0 {
-		return a, errNotLoggedIn
+		return a, until, errNotLoggedIn
 	}
 	if !s.node.CaughtUp() {
-		return a, errStarting
+		return a, until, errStarting
+	}
+	find := sessionGrant
+	if api {
+		find = tokenGrant
 	}
 	err = s.store.View(func(tx *state.Tx) error {
-		id, expires, ok, err := find(tx, hash)
+		g, ok, err := find(tx, hash)
 		if err != nil {
 			return err
 		}
-		if !ok || !expires.IsZero() && !expires.After(time.Now()) {
+		if !ok || !g.until.IsZero() && !g.until.After(time.Now()) {
 			return errNotLoggedIn
 		}
-		user, ok, err := tx.User(id)
+		user, ok, err := tx.User(g.user)
 		if err != nil {
 			return err
 		}
 		if !ok || !user.Active {
 			return errNotLoggedIn
 		}
-		a = Actor{User: user, API: api}
+		a, until = Actor{User: user, API: api, Scope: g.scope, Project: g.project}, g.until
 		return nil
 	})
-	return a, err
+	return a, until, err
 }
 
-// CreateToken makes an API token for the actor and returns it; it can't be had again. A zero life means no expiry.
-func (s *Service) CreateToken(ctx context.Context, a Actor, name string, life time.Duration) (secret string, err error) {
-	if life < 0 {
+// TokenInput is what a new API token shall be.
+type TokenInput struct {
+	Name    string
+	Life    time.Duration // 0 for no end
+	Scope   state.Scope   // empty for all
+	Project string        // the only one it is for; empty for all
+}
+
+// CreateToken makes an API token for the actor and returns it; it can't be had again.
+func (s *Service) CreateToken(ctx context.Context, a Actor, in TokenInput) (secret string, err error) {
+	if in.Life < 0 {
 		return "", &state.Error{Code: state.Invalid, Message: "Please correct the marked fields.",
 			Fields: map[string][]string{"ttl": {"Ensure this value is greater than or equal to 0."}}}
 	}
+	if in.Project != "" {
+		err := s.store.View(func(tx *state.Tx) error { return may(tx, a, in.Project, auth.ViewContainer) })
+		if err != nil {
+			return "", err
+		}
+	}
 	secret, hash := auth.NewSecret(auth.TokenPrefix)
-	token := state.Token{ID: uuid.NewString(), Hash: hash, User: a.User.ID, Name: name, CreatedAt: now()}
-	if life > 0 {
-		token.ExpiresAt = token.CreatedAt.Add(life)
+	token := state.Token{ID: uuid.NewString(), Hash: hash, User: a.User.ID, Name: in.Name, CreatedAt: now(), Scope: in.Scope, Project: in.Project}
+	if token.Scope == "" {
+		token.Scope = state.ScopeAll
+	}
+	if in.Life > 0 {
+		token.ExpiresAt = token.CreatedAt.Add(in.Life)
 	}
 	if _, err := s.node.Propose(ctx, &state.TokenCreated{Token: token}); err != nil {
 		return "", err

@@ -85,7 +85,7 @@ func projectView(tx *state.Tx, a Actor, p state.Project) (ProjectView, error) {
 	if err != nil {
 		return ProjectView{}, err
 	}
-	view := ProjectView{Project: p, Role: role, Rights: rightsOf(a, role)}
+	view := ProjectView{Project: p, Role: role, Rights: rightsOf(a, p.ID, role)}
 	for _, c := range containers {
 		if count := countAs[c.State]; count != nil {
 			count(&view.Counts)
@@ -94,10 +94,10 @@ func projectView(tx *state.Tx, a Actor, p state.Project) (ProjectView, error) {
 	return view, nil
 }
 
-func rightsOf(a Actor, role state.Role) map[auth.Right]bool {
+func rightsOf(a Actor, project string, role state.Role) map[auth.Right]bool {
 	rights := make(map[auth.Right]bool)
 	for _, r := range auth.Rights() {
-		rights[r] = auth.Can(a.User, role, r)
+		rights[r] = a.can(project, role, r)
 	}
 	return rights
 }

@@ -52,6 +52,14 @@ type Actor struct {
 	User state.User
 	// API is set when an API token was used instead of a browser session.
 	API bool
+	// Scope and Project are the limits of the API token; empty for none.
+	Scope   state.Scope
+	Project string
+}
+
+// can tells whether the actor, with this role in the project, has the right.
+func (a Actor) can(project string, role state.Role, right auth.Right) bool {
+	return (a.Project == "" || a.Project == project) && auth.InScope(a.Scope, right) && auth.Can(a.User, role, right)
 }
 
 // via is what the log says behind an action that came through the API.
@@ -80,9 +88,11 @@ func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
 	switch {
 	case err != nil:
 		return err
-	case known && auth.Can(a.User, role, right):
+	case known && a.can(project, role, right):
 		return nil
-	case known && auth.Can(a.User, role, auth.ViewContainer):
+	case known && a.can(project, role, auth.ViewContainer) && auth.Can(a.User, role, right):
+		return state.Errorf(state.Forbidden, "The scope of this API token does not allow this. Make one with a wider scope.")
+	case known && a.can(project, role, auth.ViewContainer):
 		return state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
 	}
 	return errNoProject

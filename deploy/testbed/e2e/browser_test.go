@@ -139,6 +139,14 @@ func TestANewcomersVisit(t *testing.T) {
 
 	createAndDelete(t, k, b)
 
+	b.visit("/tokens/create")
+	b.do(chromedp.SendKeys("#f-label", "Nightly"), chromedp.SetValue("#f-scope", "read"), chromedp.SetValue("#f-project", k.Project()))
+	b.shot("10-token")
+	b.do(chromedp.Submit("#f-label"))
+	b.until("the token is shown", `document.querySelector("main input")?.value.startsWith("kiosc_")`)
+	b.visit("/tokens/")
+	b.until("its limits are listed", `[...document.querySelectorAll('td[data-label="Scope"]')].some((cell) => cell.textContent === "read, Demo")`)
+
 	b.visit("/account/")
 	b.do(chromedp.SendKeys("#f-old_password", "wrong"), chromedp.SendKeys("#f-new_password", "a new password"),
 		chromedp.SendKeys("#f-repeat_password", "a new password"), chromedp.Submit("#f-old_password"))
