@@ -214,8 +214,7 @@ func (s *Service) seal(c *state.Container) error {
 	masked, _ := json.Marshal(state.Masked)
 	for _, k := range c.SecretKeys {
 		if string(env[k]) == string(masked) || string(env[k]) == `"`+state.Masked+`"` {
-			return &state.Error{Code: state.Invalid, Message: "Please correct the marked fields.", Fields: map[string][]string{
-				"environment": {fmt.Sprintf("Enter a value for the secret key %q.", k)}}}
+			return wrongField("environment", fmt.Sprintf("Enter a value for the secret key %q.", k))
 		}
 		sealed, err := s.sealer.Seal(env[k], SecretContext(c.ID, k))
 		if err != nil {

@@ -145,8 +145,7 @@ type TokenInput struct {
 // CreateToken makes an API token for the actor and returns it; it can't be had again.
 func (s *Service) CreateToken(ctx context.Context, a Actor, in TokenInput) (secret string, err error) {
 	if in.Life < 0 {
-		return "", &state.Error{Code: state.Invalid, Message: "Please correct the marked fields.",
-			Fields: map[string][]string{"ttl": {"Ensure this value is greater than or equal to 0."}}}
+		return "", wrongField("ttl", "Ensure this value is greater than or equal to 0.")
 	}
 	if in.Project != "" {
 		err := s.store.View(func(tx *state.Tx) error { return may(tx, a, in.Project, auth.ViewContainer) })

@@ -135,8 +135,11 @@ func checkPassword(field, user, password string) error {
 		return nil
 	}
 	text := err.Error()
-	text = strings.ToUpper(text[:1]) + text[1:] + "."
-	return &state.Error{Code: state.Invalid, Message: text, Fields: map[string][]string{field: {text}}}
+	return wrongField(field, strings.ToUpper(text[:1])+text[1:]+".")
+}
+
+func wrongField(field, text string) error {
+	return &state.Error{Code: state.Invalid, Message: "Please correct the marked fields.", Fields: map[string][]string{field: {text}}}
 }
 
 // ChangePassword gives the actor a new password. It ends all other logins of the actor's, and needs the old password, which
@@ -147,8 +150,7 @@ func (s *Service) ChangePassword(ctx context.Context, a Actor, session, address,
 		return err
 	}
 	if !right {
-		text := "This is not your password."
-		return &state.Error{Code: state.Invalid, Message: text, Fields: map[string][]string{"old_password": {text}}}
+		return wrongField("old_password", "This is not your password.")
 	}
 	if err := checkPassword("new_password", a.User.Name, password); err != nil {
 		return err
