@@ -50,6 +50,10 @@ const (
 	Delegate    Role = "project delegate"
 	Contributor Role = "project contributor"
 	Guest       Role = "project guest"
+	// Viewer is known from SODAR and has no right over containers.
+	Viewer Role = "project viewer"
+	// Finder sees which projects and categories are in a category, and no more of them.
+	Finder Role = "project finder"
 )
 
 // ProjectCreated adds a project with its owner.
