@@ -48,6 +48,15 @@ var kinds = map[Kind]func() Command{
 	44: func() Command { return &NodeRemoved{} },
 	45: func() Command { return &ManagerVoteSet{} },
 	50: func() Command { return &LogAppended{} },
+	90: func() Command { return &FolderAdded{} },
+	91: func() Command { return &FolderChanged{} },
+	92: func() Command { return &FolderRemoved{} },
+	93: func() Command { return &ChunkUploaded{} },
+	94: func() Command { return &UploadsDropped{} },
+	95: func() Command { return &FileAdded{} },
+	96: func() Command { return &FileReplaced{} },
+	97: func() Command { return &FileChanged{} },
+	98: func() Command { return &FileRemoved{} },
 }
 
 // commandFormat is the first byte of every encoded command.

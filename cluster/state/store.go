@@ -44,10 +44,21 @@ var (
 	bucketAppCodes   = []byte("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
 	bucketAccesses   = []byte("accesses")    // container id, user name → when the user last used the app
 
+	bucketFolders    = []byte("folders")     // folder id → Folder
+	bucketFiles      = []byte("files")       // file id → File
+	bucketFileNames  = []byte("file_names")  // project id, id of the folder or nothing, d or f, name → id
+	bucketUploads    = []byte("uploads")     // upload id → Upload
+	bucketFileChunks = []byte("file_chunks") // id of the upload that brought it, number (4 bytes) → bytes
+
+	// A content's hash → storedContent; project id, or site → FileUsage.
+	bucketFileContents = []byte("file_contents")
+	bucketFileUsage    = []byte("file_usage")
+
 	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketSessionsOf,
 		bucketTokensOf, bucketProjects, bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes,
 		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens,
-		bucketAppCodes, bucketAccesses}
+		bucketAppCodes, bucketAccesses, bucketFolders, bucketFiles, bucketFileNames, bucketUploads, bucketFileChunks,
+		bucketFileContents, bucketFileUsage}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")
