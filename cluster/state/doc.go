@@ -1,7 +1,7 @@
 // Package state holds Kiosc's domain types and the replicated state in one bbolt file: typed commands in, queries out.
 //
 // It owns what is true for the whole cluster: users, projects, roles, containers with what they should be and what
-// they were last seen as, nodes and logs. It knows no network, no Docker and no Raft; it imports nothing of Kiosc's.
+// they were last seen as, nodes, logs and small files. It knows no network, no Docker and no Raft; it imports nothing of Kiosc's.
 //
 // What must always hold:
 //   - A command either changes everything that it says or nothing. Applying the same commands in the same order gives

@@ -1,5 +1,7 @@
 package state
 
+import bolt "go.etcd.io/bbolt"
+
 // AppCodesUsed counts the used codes that are remembered.
 func (tx *Tx) AppCodesUsed() (n int) {
 	cursor := tx.btx.Bucket(bucketAppCodes).Cursor()
@@ -7,4 +9,9 @@ func (tx *Tx) AppCodesUsed() (n int) {
 		n++
 	}
 	return n
+}
+
+// RemoveFilesOf is what the deletion of a project does with its files.
+func (s *Store) RemoveFilesOf(project string) error {
+	return s.db.Update(func(btx *bolt.Tx) error { return (&Tx{btx: btx}).removeFilesOf(project) })
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"mime"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -37,7 +38,7 @@ func (f *File) Validate() error {
 		return err
 	}
 	_, _, err := mime.ParseMediaType(f.ContentType)
-	if err != nil || len(f.ContentType) > MaxContentType {
+	if err != nil || len(f.ContentType) > MaxContentType || !utf8.ValidString(f.ContentType) {
 		const text = "The content type is not valid."
 		return &Error{Code: Invalid, Message: text, Fields: map[string][]string{"content_type": {text}}}
 	}
