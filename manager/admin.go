@@ -75,6 +75,12 @@ func (m *Manager) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+AdminPrefix+"cluster-status", command(m, func(context.Context, struct{}) (service.ClusterStatus, error) {
 		return m.nodes.Cluster()
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"task-ls", command(m, func(ctx context.Context, _ struct{}) ([]service.TaskStatus, error) {
+		return m.tasks.Tasks(ctx)
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"task-run", command(m, func(ctx context.Context, in TaskRequest) (service.TaskStatus, error) {
+		return m.tasks.RunNow(ctx, in.Task, "")
+	}))
 	for name, f := range m.nodeCommands() {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}
@@ -86,6 +92,11 @@ func (m *Manager) adminHandler() http.Handler {
 type JoinTokenRequest struct {
 	Role   string `json:"role"`   // manager or agent
 	Rotate bool   `json:"rotate"` // make a new one, which ends the one before
+}
+
+// TaskRequest asks for a run of a periodic task.
+type TaskRequest struct {
+	Task string `json:"task"`
 }
 
 // NodeRequest asks for something to be done with a node. Each command takes the fields that it needs.

@@ -30,6 +30,7 @@ import (
 	"kiosc/manager/nodes"
 	"kiosc/manager/peers"
 	"kiosc/manager/service"
+	"kiosc/manager/tasks"
 	"kiosc/proxy"
 )
 
@@ -65,6 +66,8 @@ type Config struct {
 	Web       WebConfig
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
+	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
+	Schedules map[string]string
 	// RaftLog is the kind of Raft log of a new data directory.
 	RaftLog consensus.LogKind
 	// AdminPassword is the first admin's, at the very first start only; empty for a generated one.
@@ -89,6 +92,7 @@ type Manager struct {
 	hub         *dispatch.Hub
 	nodes       *nodes.Nodes
 	service     *service.Service
+	tasks       *tasks.Runner
 	accesses    *access.Book
 	waiting     []interface{ Close() } // have requests that last, which end with Close
 
@@ -121,7 +125,9 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 	if err := m.openState(first != nil); err != nil {
 		return nil, err
 	}
-	m.assemble()
+	if err := m.assemble(); err != nil {
+		return nil, err
+	}
 	if first != nil {
 		wait, cancel := context.WithTimeout(ctx, firstLeader)
 		defer cancel()
@@ -139,7 +145,7 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 }
 
 // assemble puts together what works on the state.
-func (m *Manager) assemble() {
+func (m *Manager) assemble() error {
 	cfg := m.cfg
 	m.hub = dispatch.New(dispatch.Config{Node: m.node, Mesh: m.peers, Key: m.key, Managers: m.managers,
 		Renew: func(peer pki.Peer, csr []byte) ([]byte, error) { return m.nodes.Renew(peer, csr) }, Grace: cfg.NodeGrace,
@@ -147,7 +153,7 @@ func (m *Manager) assemble() {
 	m.nodes = nodes.New(nodes.Config{Node: m.node, Peers: m.peers, Hub: m.hub, Credentials: m.credentials, Sealer: m.key,
 		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
 		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})
-	m.peers.Handle(peers.Handlers{Take: m.node.Take, Call: m.nodes.Call, Open: m.hub.Open,
+	m.peers.Handle(peers.Handlers{Take: m.node.Take, Call: m.called, Open: m.hub.Open,
 		Told: func(from string, msg any) {
 			m.nodes.Told(from, msg)
 			m.hub.Told(from, msg)
@@ -155,6 +161,7 @@ func (m *Manager) assemble() {
 	m.cluster.Refuse(m.nodes.Refuse)
 	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
 	m.accesses = access.NewBook(m.node, cfg.Logger)
+	return m.assembleTasks()
 }
 
 // managers lists where all managers are.
@@ -376,11 +383,13 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) lead(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Add(1)
-	go func() {
-		defer running.Done()
-		m.nodes.Supervise(ctx)
-	}()
+	for _, part := range []func(context.Context){m.nodes.Supervise, m.tasks.Lead} {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			part(ctx)
+		}()
+	}
 	m.hub.Run(ctx)
 }
 

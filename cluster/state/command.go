@@ -57,6 +57,7 @@ var kinds = map[Kind]func() Command{
 	96: func() Command { return &FileReplaced{} },
 	97: func() Command { return &FileChanged{} },
 	98: func() Command { return &FileRemoved{} },
+	80: func() Command { return &TaskRan{} },
 }
 
 // commandFormat is the first byte of every encoded command.

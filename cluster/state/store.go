@@ -43,6 +43,7 @@ var (
 	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
 	bucketAppCodes   = []byte("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
 	bucketAccesses   = []byte("accesses")    // container id, user name → when the user last used the app
+	bucketTasks      = []byte("tasks")       // name of a periodic task → TaskRun
 
 	bucketFolders    = []byte("folders")     // folder id → Folder
 	bucketFiles      = []byte("files")       // file id → File
@@ -58,7 +59,8 @@ var (
 		bucketTokensOf, bucketProjects, bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes,
 		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens,
 		bucketAppCodes, bucketAccesses, bucketFolders, bucketFiles, bucketFileNames, bucketUploads, bucketFileChunks,
-		bucketFileContents, bucketFileUsage}
+		bucketFileContents, bucketFileUsage,
+		bucketTasks}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")

@@ -38,6 +38,7 @@ type managerFlags struct {
 	listen, clusterListen, advertise, raftLog string
 	nodeGrace, certLife                       time.Duration
 	web                                       webFlags
+	schedules                                 schedules
 }
 
 func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
@@ -47,6 +48,7 @@ func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().StringVar(&f.raftLog, "raft-log", string(consensus.LogBolt), "kind of Raft log of a new data directory, boltdb or wal (KIOSC_RAFT_LOG)")
 	cmd.Flags().DurationVar(&f.nodeGrace, "node-grace", time.Minute, "how long a Docker host may be unseen before its containers start elsewhere; the same on all managers (KIOSC_NODE_GRACE)")
 	f.web.add(cmd)
+	cmd.Flags().Var(&f.schedules, "task-schedule", "when periodic tasks run, as name=schedule with ; between; a schedule is an interval such as 30s, five fields as cron has them, or off; the same on all managers (KIOSC_TASK_SCHEDULE)")
 	cmd.Flags().DurationVar(&f.certLife, "cert-life", pki.DefaultLife, "how long the certificates of nodes are valid; they are renewed at half of it (KIOSC_CERT_LIFE)")
 }
 
@@ -63,7 +65,7 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 		return manager.Config{}, err
 	}
 	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name,
-		NodeGrace: f.nodeGrace, CertLife: f.certLife, RaftLog: consensus.LogKind(f.raftLog),
+		NodeGrace: f.nodeGrace, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }
 

@@ -26,8 +26,6 @@ const (
 	maxReports = 256
 	// maxRemovals is how often a host is told to remove the same Docker containers before it gets orders all the same.
 	maxRemovals = 5
-	// inventoryEvery is how often a host is asked what it has, in case an event was missed.
-	inventoryEvery = 30 * time.Second
 )
 
 // leaseEvery is the time between the leases of one host.
@@ -52,6 +50,7 @@ type line struct {
 	seen       time.Time            // when the host was last heard
 	dockerAway bool
 	removals   int // how often in a row the inventory had what doesn't belong
+	checked    checked
 }
 
 // sentOrder is what tells one order for a container from another.
@@ -189,8 +188,6 @@ func (l *line) lend(ctx context.Context, answered <-chan uint64) {
 	every := leaseEvery(l.hub.cfg.Grace)
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
-	inventory := time.NewTimer(inventoryEvery/2 + rand.N(inventoryEvery))
-	defer inventory.Stop()
 	for {
 		select {
 		case got := <-answered:
@@ -204,11 +201,6 @@ func (l *line) lend(ctx context.Context, answered <-chan uint64) {
 		case <-due.C:
 			seq++
 			if l.write(&wire.Lease{Seq: seq, Duration: leaseOf(l.hub.cfg.Grace)}) != nil {
-				return
-			}
-		case <-inventory.C:
-			inventory.Reset(inventoryEvery)
-			if l.write(&wire.InventoryRequest{}) != nil {
 				return
 			}
 		case <-ctx.Done():
@@ -237,7 +229,7 @@ func (l *line) storeReports(ctx context.Context, reports <-chan *wire.Report) {
 	for {
 		select {
 		case r := <-reports:
-			if err := l.store(ctx, r); err != nil {
+			if _, err := l.store(ctx, r); err != nil {
 				l.hub.logger.Warn("a report could not be stored", "node", l.node, "error", err)
 				return
 			}
@@ -253,7 +245,8 @@ func (l *line) storeReports(ctx context.Context, reports <-chan *wire.Report) {
 	}
 }
 
-func (l *line) store(ctx context.Context, r *wire.Report) error {
+// store makes a report part of the state, and tells whether an observation was news.
+func (l *line) store(ctx context.Context, r *wire.Report) (news bool, err error) {
 	o := r.Observed
 	c := &state.ContainerReported{
 		Container: r.Container, Node: l.node, Generation: r.Generation, Seq: r.Seq, Done: r.Done, State: state.State(r.State),
@@ -267,13 +260,13 @@ func (l *line) store(ctx context.Context, r *wire.Report) error {
 	}
 	if r.Generation == 0 {
 		if news, err := l.news(c); err != nil || !news {
-			return err
+			return false, err
 		}
 	}
 	if _, err := l.hub.node.Propose(ctx, c); err != nil {
-		return fmt.Errorf("storing a report: %w", err)
+		return false, fmt.Errorf("storing a report: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // news tells whether an observation says something that the state doesn't.
@@ -337,6 +330,7 @@ func (l *line) takeInventory(ctx context.Context, inv *wire.Inventory) error {
 	if inv.Away {
 		l.setAway(true)
 		l.setReady()
+		l.checked.add(0, 0, 0)
 		return nil
 	}
 	l.setAway(false)
@@ -348,11 +342,17 @@ func (l *line) takeInventory(ctx context.Context, inv *wire.Inventory) error {
 	if err != nil {
 		return err
 	}
+	corrected := 0
 	for _, r := range d.reports {
-		if err := l.store(ctx, r); err != nil {
+		news, err := l.store(ctx, r)
+		if err != nil {
 			return err
 		}
+		if news {
+			corrected++
+		}
 	}
+	defer l.checked.add(len(inv.Containers), corrected, len(d.orphans))
 	if len(d.orphans) == 0 {
 		l.mu.Lock()
 		l.removals = 0

@@ -40,6 +40,7 @@ type Service struct {
 	logger   *slog.Logger
 	opened   opened
 	attempts auth.Attempts
+	tasks    Tasks
 }
 
 // New makes a Service on top of this manager's node.

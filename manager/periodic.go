@@ -1,0 +1,40 @@
+package manager
+
+import (
+	"context"
+	"time"
+
+	"kiosc/manager/tasks"
+)
+
+// settle is how long a new leader waits with the periodic tasks: agents come back to it within seconds.
+const settle = 10 * time.Second
+
+// periodic are the tasks that the leader does now and then. Settings may give each another schedule.
+func (m *Manager) periodic() []tasks.Task {
+	return []tasks.Task{
+		{Name: "check", Schedule: "30s", Timeout: 30 * time.Second, Run: m.hub.Check,
+			About: "Compares what each Docker host has with what is known of it, in case an event was missed."},
+	}
+}
+
+// assembleTasks puts the periodic tasks together.
+func (m *Manager) assembleTasks() error {
+	m.tasks = tasks.New(tasks.Config{Node: m.node, Peers: m.peers, Self: m.credentials.Peer().NodeID,
+		Schedules: m.cfg.Schedules, Settle: settle, Logger: m.cfg.Logger})
+	for _, t := range m.periodic() {
+		if err := m.tasks.Register(t); err != nil {
+			return err
+		}
+	}
+	m.service.UseTasks(m.tasks)
+	return m.tasks.Known()
+}
+
+// called serves what other managers call.
+func (m *Manager) called(ctx context.Context, from, method string, body []byte) ([]byte, error) {
+	if tasks.Serves(method) {
+		return m.tasks.Call(ctx, method, body)
+	}
+	return m.nodes.Call(ctx, from, method, body)
+}
