@@ -27,7 +27,7 @@ import (
 )
 
 // site is a Kiosc of one node with its pages on a real port. Its project has an owner, a contributor and a guest; an
-// outsider has no role, and nobody isn't logged in.
+// outsider has no role, admin is a superuser, and nobody isn't logged in.
 type site struct {
 	t       *testing.T
 	node    *consensus.Node
@@ -37,9 +37,10 @@ type site struct {
 	session map[string]string // user name → session secret
 	users   map[string]string // user name → user id
 	seq     uint64
+	tasks   fakeTasks
 }
 
-var people = []string{"owner", "contributor", "guest", "outsider"}
+var people = []string{"owner", "contributor", "guest", "outsider", "admin"}
 
 func newSite(t *testing.T) *site {
 	t.Parallel()
@@ -66,6 +67,7 @@ func newSite(t *testing.T) *site {
 	require.NoError(t, s.node.WaitLeader(ctx))
 	s.fill()
 	svc := service.New(s.node, sealer{}, noProgress{}, quiet)
+	svc.UseTasks(&s.tasks)
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})
 	require.NoError(t, err)
 	s.serve()
@@ -114,7 +116,7 @@ func (s *site) fill() {
 	require.NoError(s.t, err)
 	s.propose(&state.ClusterInitialized{Cluster: state.Cluster{ID: uuid.NewString(), CreatedAt: time.Now().UTC()}})
 	for _, name := range people {
-		s.propose(&state.UserCreated{User: state.User{ID: s.users[name], Name: name, PasswordHash: hash, Active: true}})
+		s.propose(&state.UserCreated{User: state.User{ID: s.users[name], Name: name, PasswordHash: hash, Active: true, Superuser: name == "admin"}})
 		s.session[name] = s.login(name)
 	}
 	s.propose(&state.ProjectCreated{Owner: s.users["owner"], Project: state.Project{ID: s.project, Title: "Mice",

@@ -23,10 +23,13 @@ type page interface {
 	Render(w io.Writer) error
 }
 
-// parse reads a page's template with the frame around it. A fault in one ends the program at its start.
-func parse(name string) *template.Template {
-	return template.Must(template.New("frame.html").Funcs(template.FuncMap{"icon": icon, "part": part}).
-		ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/"+name))
+// parse reads a page's templates with the frame around them. A fault in one ends the program at its start.
+func parse(names ...string) *template.Template {
+	files := []string{"templates/frame.html", "templates/parts.html"}
+	for _, name := range names {
+		files = append(files, "templates/"+name)
+	}
+	return template.Must(template.New("frame.html").Funcs(template.FuncMap{"icon": icon, "part": part}).ParseFS(templateFiles, files...))
 }
 
 // icon is the address of a picture; empty, and then nothing is shown, where the assets were not built.
@@ -57,7 +60,9 @@ type frame struct {
 	Title string
 	// UserName and CSRF are empty where nobody is logged in.
 	UserName, CSRF string
-	Version        string
+	// Admin says that the visitor may see the admin page.
+	Admin   bool
+	Version string
 	// Flash is a message that an earlier page left; nil for none.
 	Flash  *flash
 	Assets *assets
@@ -67,7 +72,7 @@ type frame struct {
 
 func (ui *UI) frame(v *visit, title string) frame {
 	return frame{Title: title, UserName: v.Actor.User.Name, CSRF: auth.CSRFToken(v.Session), Version: ui.opts.Version,
-		Flash: ui.takeFlash(v.Ctx), Assets: ui.assets, Stale: ui.stale(v.Ctx)}
+		Admin: v.Actor.Administers(), Flash: ui.takeFlash(v.Ctx), Assets: ui.assets, Stale: ui.stale(v.Ctx)}
 }
 
 // stale tells whether this manager is in touch with no leader, and marks the answer if so.

@@ -96,6 +96,7 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerAccount(app)
 	ui.registerHome(app)
 	ui.registerTokens(app)
+	ui.registerAdmin(app)
 	ui.registerLobby(app)
 	ui.registerHandOver(app)
 	ui.registerEvents(app)

@@ -46,11 +46,14 @@ var errNotAdmin = state.Errorf(state.Forbidden, "This is for Kiosc's administrat
 
 // administer refuses those who may not administer the site.
 func administer(a Actor) error {
-	if a.User.Active && a.User.Superuser && a.Project == "" && auth.InScope(a.Scope, auth.Administer) {
+	if a.Administers() {
 		return nil
 	}
 	return errNotAdmin
 }
+
+// Administers tells whether the actor may administer the site.
+func (a Actor) Administers() bool { return a.Project == "" && a.can("", "", auth.Administer) }
 
 // PeriodicTasks lists the periodic tasks with their last runs, for administrators.
 func (s *Service) PeriodicTasks(ctx context.Context, a Actor) ([]TaskStatus, error) {
