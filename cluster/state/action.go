@@ -111,7 +111,11 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	if !cont.Pending() && tx.pendingCount() >= MaxPending {
 		return nil, Errorf(TooMany, "Too many actions are waiting for a Docker host. Try again in a minute.")
 	}
+	before := cont
 	cont.goal(c.Action, c.User, c.Time)
+	if err := tx.checkQuota(&before, &cont); err != nil {
+		return nil, err
+	}
 	if err := tx.putRaw(bucketPending, []byte(cont.ID), []byte{}); err != nil {
 		return nil, err
 	}

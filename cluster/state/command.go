@@ -58,6 +58,7 @@ var kinds = map[Kind]func() Command{
 	97: func() Command { return &FileChanged{} },
 	98: func() Command { return &FileRemoved{} },
 	80: func() Command { return &TaskRan{} },
+	81: func() Command { return &QuotaSet{} },
 }
 
 // commandFormat is the first byte of every encoded command.

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -275,7 +276,7 @@ func (c *Container) save(tx *Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := index(tx, old, c); err != nil {
+	if err := errors.Join(index(tx, old, c), countUse(tx, old, c)); err != nil {
 		return err
 	}
 	return tx.put(bucketContainers, []byte(c.ID), c)
@@ -289,7 +290,7 @@ func (c *Container) remove(tx *Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := index(tx, old, nil); err != nil {
+	if err := errors.Join(index(tx, old, nil), countUse(tx, old, nil)); err != nil {
 		return err
 	}
 	for _, place := range [...]struct{ bucket, key []byte }{

@@ -236,7 +236,10 @@ type FileLimits struct {
 }
 
 // roomForFiles refuses so many bytes more in a project where they are beyond a limit.
-func (tx *Tx) roomForFiles(limits FileLimits, more int64) error {
+func (tx *Tx) roomForFiles(project string, limits FileLimits, more int64) error {
+	if err := tx.checkFileQuota(project, more); err != nil {
+		return err
+	}
 	site, err := tx.FileUsage()
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 // Format is the version of the store's layout. A store with a higher one is refused; a lower one is migrated at Open.
-const Format = 2
+const Format = 3
 
 // The buckets. Keys of ids are their text form; composed keys are joined with a zero byte.
 var (
@@ -44,6 +44,8 @@ var (
 	bucketAppCodes   = []byte("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
 	bucketAccesses   = []byte("accesses")    // container id, user name → when the user last used the app
 	bucketTasks      = []byte("tasks")       // name of a periodic task → TaskRun
+	bucketQuotas     = []byte("quotas")      // project id, or site → Quota
+	bucketUsed       = []byte("used")        // project id, or site → Used
 
 	bucketFolders    = []byte("folders")     // folder id → Folder
 	bucketFiles      = []byte("files")       // file id → File
@@ -60,7 +62,7 @@ var (
 		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens,
 		bucketAppCodes, bucketAccesses, bucketFolders, bucketFiles, bucketFileNames, bucketUploads, bucketFileChunks,
 		bucketFileContents, bucketFileUsage,
-		bucketTasks}
+		bucketTasks, bucketQuotas, bucketUsed}
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")
@@ -140,6 +142,10 @@ var migrations = map[uint64]func(tx *Tx) error{
 			reindex(tx, bucketNodes, func(n Node) error { return tx.putRaw(bucketNodeNames, n.nameKey(), []byte(n.ID)) }),
 			reindex(tx, bucketSessions, func(s Session) error { return tx.putRaw(bucketSessionsOf, owned(s.User, s.Hash), nil) }),
 			reindex(tx, bucketTokens, func(t Token) error { return tx.putRaw(bucketTokensOf, owned(t.User, t.Hash), nil) }))
+	},
+	// What counts against quotas is counted as it changes.
+	2: func(tx *Tx) error {
+		return reindex(tx, bucketContainers, func(c Container) error { return countUse(tx, nil, &c) })
 	},
 }
 

@@ -56,7 +56,7 @@ func (c *ChunkUploaded) apply(tx *Tx) (any, error) {
 	case u.Bytes+int64(len(c.Data)) > min(c.Limits.File, MaxFileSize):
 		return nil, fileError(TooLargeText(c.Limits.File))
 	}
-	if err := tx.roomForFiles(c.Limits, int64(len(c.Data))); err != nil {
+	if err := tx.roomForFiles(u.Project, c.Limits, int64(len(c.Data))); err != nil {
 		return nil, err
 	}
 	u.Chunks, u.Bytes, u.At = u.Chunks+1, u.Bytes+int64(len(c.Data)), c.At
