@@ -28,12 +28,13 @@ e2e: build ## the real program in a real browser
 	deploy/testbed/need-browser
 	deploy/testbed/need-proxies
 	deploy/testbed/need-apps
-	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 10m ./deploy/testbed/e2e
+	deploy/testbed/need-slapd
+	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 10m ./deploy/testbed/e2e ./manager/ldap
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l . >&2; echo 'gofmt these files' >&2; exit 1; }
 	go vet ./...
-	go vet -tags e2e ./deploy/...
+	go vet -tags e2e ./...
 	go run $(STATICCHECK) ./...
 	@out=$$(go run $(GOVULNCHECK) ./... 2>&1) && echo "govulncheck: nothing found" || { \
 		case $$out in *"dial tcp"*|*"no such host"*|*"Forbidden"*|*"fetching vulnerabilities"*) \
