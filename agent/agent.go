@@ -49,6 +49,7 @@ type Agent struct {
 	watch     *watch
 	links     *links
 	lease     *lease
+	figures   figures
 
 	mu         sync.Mutex
 	term       uint64            // highest Raft term seen
@@ -64,6 +65,7 @@ func New(cfg Config) *Agent {
 	a.watch = newWatch(a)
 	a.links = newLinks(a)
 	a.lease = newLease()
+	a.figures.engine = cfg.Engine
 	return a
 }
 

@@ -149,7 +149,8 @@ func (l *link) write(msg any) error {
 	return wire.Write(l.control, msg)
 }
 
-// serveStreams takes the streams that the manager opens: visitors' connections to containers, and a leader's orders.
+// serveStreams takes the streams that the manager opens: visitors' connections to containers, and a leader's orders
+// and wish for figures.
 func (l *link) serveStreams(ctx context.Context) {
 	var open sync.WaitGroup
 	defer open.Wait()
@@ -177,11 +178,14 @@ func (l *link) serveStreams(ctx context.Context) {
 func (l *link) serve(ctx context.Context, kind wire.Kind, raw []byte, stream *wire.Stream) {
 	var to wire.ProxyHeader
 	var head wire.OrdersHeader
+	var usage wire.UsageHeader
 	switch {
 	case kind == wire.Proxy && wire.DecodeHeader(raw, &to) == nil:
 		l.agent.serveProxy(ctx, stream, to)
 	case kind == wire.Orders && wire.DecodeHeader(raw, &head) == nil:
 		l.agent.serveOrders(ctx, l.session, stream, head)
+	case kind == wire.Usage && wire.DecodeHeader(raw, &usage) == nil:
+		l.agent.serveFigures(ctx, stream, usage)
 	default:
 		stream.Kill()
 	}

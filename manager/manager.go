@@ -27,6 +27,7 @@ import (
 	"kiosc/cluster/wire"
 	"kiosc/manager/access"
 	"kiosc/manager/dispatch"
+	"kiosc/manager/figures"
 	"kiosc/manager/nodes"
 	"kiosc/manager/peers"
 	"kiosc/manager/service"
@@ -94,6 +95,7 @@ type Manager struct {
 	service     *service.Service
 	tasks       *tasks.Runner
 	accesses    *access.Book
+	figures     *figures.Book
 	waiting     []interface{ Close() } // have requests that last, which end with Close
 
 	// FirstPassword is the generated password of the first admin; empty after the first start.
@@ -153,6 +155,8 @@ func (m *Manager) assemble() error {
 	m.nodes = nodes.New(nodes.Config{Node: m.node, Peers: m.peers, Hub: m.hub, Credentials: m.credentials, Sealer: m.key,
 		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
 		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})
+	m.figures = figures.New(figures.Config{Store: m.store, Reach: m.hub.Reach, Leader: m.node.Leader, Self: m.node.ID(),
+		Call: m.peers.Call, Logger: cfg.Logger})
 	m.peers.Handle(peers.Handlers{Take: m.node.Take, Call: m.called, Open: m.hub.Open,
 		Told: func(from string, msg any) {
 			m.nodes.Told(from, msg)
@@ -160,6 +164,7 @@ func (m *Manager) assemble() error {
 		}, Left: m.hub.Left})
 	m.cluster.Refuse(m.nodes.Refuse)
 	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
+	m.service.UseFigures(m.figures)
 	m.accesses = access.NewBook(m.node, cfg.Logger)
 	return m.assembleTasks()
 }
@@ -383,7 +388,7 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) lead(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, part := range []func(context.Context){m.nodes.Supervise, m.tasks.Lead} {
+	for _, part := range []func(context.Context){m.nodes.Supervise, m.tasks.Lead, m.figures.Run} {
 		running.Add(1)
 		go func() {
 			defer running.Done()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kiosc/manager/figures"
 	"kiosc/manager/tasks"
 )
 
@@ -33,8 +34,11 @@ func (m *Manager) assembleTasks() error {
 
 // called serves what other managers call.
 func (m *Manager) called(ctx context.Context, from, method string, body []byte) ([]byte, error) {
-	if tasks.Serves(method) {
+	switch {
+	case tasks.Serves(method):
 		return m.tasks.Call(ctx, method, body)
+	case method == figures.Method:
+		return m.figures.Serve(body)
 	}
 	return m.nodes.Call(ctx, from, method, body)
 }

@@ -31,6 +31,7 @@
 //	5  relay     a manager at another one, to reach an agent of that one's; RelayHeader
 //	6  forward   a manager at another one, once: commands for the Raft log
 //	7  call      a manager at the leader: one request and one answer
+//	8  usage     the leader, once for each agent, also through another manager; UsageHeader
 //
 // After the head, streams carry messages. A proxy stream carries one ProxyAnswer and then the bytes of a TCP connection; a
 // relayed stream one RelayAnswer and then the bytes of the stream that it stands for.

@@ -43,6 +43,7 @@ var types = map[byte]func() any{
 	20: func() any { return new(LogsCursor) },
 	21: func() any { return new(LogBatch) },
 	22: func() any { return new(LogAck) },
+	23: func() any { return new(Figures) },
 	30: func() any { return new(ProxyAnswer) },
 	40: func() any { return new(JoinRequest) },
 	41: func() any { return new(JoinAnswer) },

@@ -60,6 +60,8 @@ func samples() []any {
 		&LogsCursor{Cursor: from},
 		&LogBatch{From: from, To: to, Lines: []LogLine{{Time: at.UnixNano(), Text: "hello"}, {Time: 4, Stderr: true, Text: ""}}},
 		&LogAck{Stored: true, Cursor: to},
+		&Figures{Containers: []Figure{{Container: "c1", DockerID: "d1", Age: time.Second, CPU: 5e9, Memory: 1 << 28, MemoryLimit: 1 << 30,
+			Received: 1000, Sent: 2000}}},
 		&ProxyAnswer{Error: "connection refused", Refused: true},
 		&JoinRequest{Versions: []uint16{1}, Secret: "s", Role: "manager", CSR: []byte{1, 2}, Name: "host-1", Address: "h:1", Former: []byte{5}},
 		&JoinAnswer{NodeID: "n1", Certificate: []byte{3}, CA: []byte{4}, ClusterID: "cl", Managers: managers},
@@ -193,6 +195,8 @@ func TestLimitsAreEnforcedOnWhatComes(t *testing.T) {
 		"progress":   &Progress{Text: long(maxText)},
 		"log lines":  &LogBatch{Lines: make([]LogLine, maxLogLines+1)},
 		"log line":   &LogBatch{Lines: []LogLine{{Text: long(maxText)}}},
+		"figures":    &Figures{Containers: make([]Figure, maxContainers+1)},
+		"figure's":   &Figures{Containers: []Figure{{DockerID: long(maxID)}}},
 		"request":    &JoinRequest{CSR: make([]byte, maxCSR+1)},
 	} {
 		var b bytes.Buffer

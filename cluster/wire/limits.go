@@ -54,6 +54,12 @@ func check(msg any) error {
 		for _, line := range m.Lines {
 			c.text("line", line.Text, maxText)
 		}
+	case *Figures:
+		c.count("containers", len(m.Containers), maxContainers)
+		for i := range m.Containers {
+			c.text("container", m.Containers[i].Container, maxID)
+			c.text("Docker id", m.Containers[i].DockerID, maxID)
+		}
 	case *JoinRequest:
 		c.text("name", m.Name, maxName)
 		c.text("secret", m.Secret, maxName)

@@ -258,6 +258,36 @@ type LogAck struct {
 	Cursor Cursor
 }
 
+// UsageHeader opens a stream of kind Usage, from the leader, directly or through another manager. The agent sends Figures
+// on it at once, and then again each time Every has passed. An agent that doesn't know the kind kills the stream.
+type UsageHeader struct {
+	Every time.Duration
+}
+
+// Figures is what the running Docker containers of a host have used.
+type Figures struct {
+	Containers []Figure
+}
+
+// Figure is what one Docker container has used since it was started.
+//
+// Its names on the wire are one letter long, because there are many.
+type Figure struct {
+	Container string `cbor:"c"`
+	DockerID  string `cbor:"d"`
+	// Age is how long before the message the figure was read.
+	Age time.Duration `cbor:"a"`
+	// CPU is in nanoseconds of one CPU.
+	CPU uint64 `cbor:"u"`
+	// Memory is in bytes, at the moment, without what the kernel only keeps because there is room. MemoryLimit is the
+	// container's, or else all that the host has.
+	Memory      uint64 `cbor:"m"`
+	MemoryLimit uint64 `cbor:"l"`
+	// Received and Sent are the bytes that went over the container's networks.
+	Received uint64 `cbor:"r"`
+	Sent     uint64 `cbor:"s"`
+}
+
 // ProxyHeader opens a stream of kind Proxy, from the manager. The agent answers with ProxyAnswer; if that has no
 // error, every byte after it in both directions is the TCP connection's.
 type ProxyHeader struct {

@@ -29,9 +29,10 @@ const (
 	Relay   Kind = 5 // from one manager through another to an agent
 	Forward Kind = 6 // commands for the leader, from another manager
 	Call    Kind = 7 // one request and one answer between managers
+	Usage   Kind = 8 // what containers use, for the leader
 )
 
-const lastKind = Call
+const lastKind = Usage
 
 const (
 	headVersion = 1

@@ -308,6 +308,25 @@ func (h *Hub) open(ctx context.Context, way, node string, kind wire.Kind, header
 	return h.cfg.Mesh.Relay(ctx, way, node, kind, header)
 }
 
+// Reach opens a stream to an agent, by this manager's own session or through another manager.
+func (h *Hub) Reach(ctx context.Context, node string, kind wire.Kind, header any) (*wire.Stream, error) {
+	ways, _ := h.ways(node)
+	err := error(ErrNotConnected)
+	for i, way := range ways {
+		bounded, cancel := ctx, context.CancelFunc(func() {})
+		if i < len(ways)-1 {
+			bounded, cancel = context.WithTimeout(ctx, firstPath)
+		}
+		var stream *wire.Stream
+		stream, err = h.open(bounded, way, node, kind, header)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return stream, err
+		}
+	}
+	return nil, err
+}
+
 // Dial opens a connection to a port of a Docker container through its agent, by this manager's own session or through
 // another manager.
 func (h *Hub) Dial(ctx context.Context, node string, to wire.ProxyHeader) (net.Conn, error) {

@@ -41,6 +41,7 @@ type Service struct {
 	opened   opened
 	attempts auth.Attempts
 	tasks    Tasks
+	figures  Figures // nil in tests without any
 }
 
 // New makes a Service on top of this manager's node.
