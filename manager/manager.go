@@ -65,6 +65,8 @@ type Config struct {
 	// NodeGrace is how long a Docker host may be unseen before its containers are placed elsewhere.
 	NodeGrace time.Duration
 	Web       WebConfig
+	// FiguresEvery is how often what containers use is read; 0 for figures.DefaultEvery.
+	FiguresEvery time.Duration
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
@@ -156,7 +158,7 @@ func (m *Manager) assemble() error {
 		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
 		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})
 	m.figures = figures.New(figures.Config{Store: m.store, Reach: m.hub.Reach, Leader: m.node.Leader, Self: m.node.ID(),
-		Call: m.peers.Call, Logger: cfg.Logger})
+		Call: m.peers.Call, Every: cfg.FiguresEvery, Logger: cfg.Logger})
 	m.peers.Handle(peers.Handlers{Take: m.node.Take, Call: m.called, Open: m.hub.Open,
 		Told: func(from string, msg any) {
 			m.nodes.Told(from, msg)

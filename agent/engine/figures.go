@@ -62,7 +62,6 @@ func (e *Engine) Figures(ctx context.Context) ([]wire.Figure, error) {
 	return all, ctx.Err()
 }
 
-
 func (e *Engine) figure(ctx context.Context, dockerID string) (f wire.Figure, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()

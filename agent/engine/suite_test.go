@@ -63,6 +63,7 @@ var tests = map[string]func(*testing.T){
 	"ALogIsReadToItsEnd":               testALogIsReadToItsEnd,
 	"OddLines":                         testOddLines,
 	"LogsFollow":                       testLogsFollow,
+	"Figures":                          testFigures,
 	"Dial":                             testDial,
 	"DialIsRefused":                    testDialIsRefused,
 	"ConfigIsChecked":                  testConfigIsChecked,

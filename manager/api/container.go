@@ -27,6 +27,9 @@ func (a *API) registerContainers(app *fiber.App) {
 	api := app.Group("/containers/api")
 	a.route(api, "/detail/:container<guid>", containerMedia, reading(a.showContainer))
 	a.route(api, "/logs/:container<guid>", containerMedia, reading(a.showLog))
+	a.route(api, "/stats/:container<guid>", containerMedia, reading(a.showFigures))
+	a.route(api, "/stats/project/:project<guid>", containerMedia, reading(a.showProjectFigures))
+	a.route(api, "/stats/node/:node<guid>", containerMedia, reading(a.showNodeFigures))
 	a.route(api, "/create/:project<guid>", containerMedia, methods{fiber.MethodPost: a.createContainer})
 	a.route(api, "/delete/:container<guid>", containerMedia, methods{fiber.MethodDelete: a.deleteContainer})
 	// The original starts and stops by GET, and its clients do. HEAD is left out: nobody expects it to do anything.

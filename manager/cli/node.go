@@ -21,6 +21,7 @@ import (
 	"kiosc/cluster/pki"
 	"kiosc/manager"
 	"kiosc/manager/dispatch"
+	"kiosc/manager/figures"
 )
 
 // nodeFlags are what every kind of node has.
@@ -36,7 +37,7 @@ func (f *nodeFlags) add(cmd *cobra.Command, dataDir string) {
 // managerFlags are a manager's.
 type managerFlags struct {
 	listen, clusterListen, advertise, raftLog string
-	nodeGrace, certLife                       time.Duration
+	nodeGrace, certLife, figuresEvery         time.Duration
 	web                                       webFlags
 	schedules                                 schedules
 }
@@ -49,6 +50,7 @@ func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().DurationVar(&f.nodeGrace, "node-grace", time.Minute, "how long a Docker host may be unseen before its containers start elsewhere; the same on all managers (KIOSC_NODE_GRACE)")
 	f.web.add(cmd)
 	cmd.Flags().Var(&f.schedules, "task-schedule", "when periodic tasks run, as name=schedule with ; between; a schedule is an interval such as 30s, five fields as cron has them, or off; the same on all managers (KIOSC_TASK_SCHEDULE)")
+	cmd.Flags().DurationVar(&f.figuresEvery, "figures-every", figures.DefaultEvery, "how often what containers use of CPU, memory and network is read, 1s to 10m; the same on all managers (KIOSC_FIGURES_EVERY)")
 	cmd.Flags().DurationVar(&f.certLife, "cert-life", pki.DefaultLife, "how long the certificates of nodes are valid; they are renewed at half of it (KIOSC_CERT_LIFE)")
 }
 
@@ -57,6 +59,8 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 	switch {
 	case f.nodeGrace < dispatch.MinGrace:
 		return manager.Config{}, fmt.Errorf("--node-grace is %s; give at least %s", f.nodeGrace, dispatch.MinGrace)
+	case f.figuresEvery < minFigures || f.figuresEvery > maxFigures:
+		return manager.Config{}, fmt.Errorf("--figures-every is %s; give %s to %s", f.figuresEvery, minFigures, maxFigures)
 	case f.certLife < minCertLife:
 		return manager.Config{}, fmt.Errorf("--cert-life is %s; give at least %s", f.certLife, minCertLife)
 	}
@@ -65,9 +69,15 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 		return manager.Config{}, err
 	}
 	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name,
-		NodeGrace: f.nodeGrace, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
+		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }
+
+// More often than minFigures an agent doesn't read, and after maxFigures nobody remembers what was going on.
+const (
+	minFigures = time.Second
+	maxFigures = 10 * time.Minute
+)
 
 // minCertLife leaves time for a renewal that must be tried several times.
 const minCertLife = time.Minute

@@ -21,12 +21,9 @@ import (
 )
 
 const (
-	// Every is the time between two figures of a container, and Kept how many are kept: those of an hour.
-	Every = 15 * time.Second
-	Kept  = 240
-	// fresh is how old the last figure may be for it to say what is used now. It is also the longest time between two
-	// figures for which a mean says something; Docker may be slow, and one may be missing.
-	fresh = Every * 5 / 2
+	// DefaultEvery is the time between two figures of a container, and Kept how many are kept: those of an hour.
+	DefaultEvery = 15 * time.Second
+	Kept         = 240
 	// maxContainers have figures; a sample takes 40 bytes, so that all of them take 50 MiB. Of further ones nothing is known.
 	maxContainers = 5000
 	// maxAge bounds what an agent may say of how old its figures are.
@@ -45,7 +42,8 @@ type Config struct {
 	Call   func(ctx context.Context, manager, method string, in, out any) error
 	Logger *slog.Logger
 
-	every time.Duration // Every, but in tests
+	// Every is the time between two figures of a container, of which Kept are kept; 0 for DefaultEvery.
+	Every time.Duration
 }
 
 // Book has the figures. Its methods may be called from any goroutine.
@@ -59,8 +57,8 @@ type Book struct {
 
 // New makes an empty Book.
 func New(cfg Config) *Book {
-	if cfg.every == 0 {
-		cfg.every = Every
+	if cfg.Every == 0 {
+		cfg.Every = DefaultEvery
 	}
 	return &Book{cfg: cfg, of: make(map[string]*series)}
 }
@@ -158,7 +156,7 @@ func (b *Book) forget(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, s := range b.of {
-		if now.UnixMilli()-s.last().at > (Kept * b.cfg.every).Milliseconds() {
+		if now.UnixMilli()-s.last().at > (Kept * b.cfg.Every).Milliseconds() {
 			delete(b.of, id)
 		}
 	}

@@ -77,7 +77,7 @@ func (b *Book) ask(ctx context.Context, node string) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := b.listen(ctx, node)
-		if time.Since(began) > fresh {
+		if time.Since(began) > 2*b.cfg.Every {
 			wait = firstRetry
 		}
 		b.cfg.Logger.Debug("a Docker host's figures ended", "node", node, "reason", err)
@@ -93,7 +93,7 @@ func (b *Book) ask(ctx context.Context, node string) {
 func (b *Book) listen(ctx context.Context, node string) error {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	stream, err := b.cfg.Reach(opening, node, wire.Usage, wire.UsageHeader{Every: b.cfg.every})
+	stream, err := b.cfg.Reach(opening, node, wire.Usage, wire.UsageHeader{Every: b.cfg.Every})
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (b *Book) listen(ctx context.Context, node string) error {
 	defer stop()
 	for {
 		// A host with many containers takes its time.
-		stream.SetReadDeadline(time.Now().Add(b.cfg.every + maxAge))
+		stream.SetReadDeadline(time.Now().Add(b.cfg.Every + maxAge))
 		msg, err := wire.Read(stream)
 		if err != nil {
 			return err

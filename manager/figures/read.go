@@ -56,9 +56,9 @@ func use(a, b sample) Usage {
 func (b *Book) sum(ids []string, now time.Time) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	step := b.cfg.every.Milliseconds()
+	step := b.cfg.Every.Milliseconds()
 	last := now.UnixMilli() / step * step
-	r := Report{Step: int(math.Round(b.cfg.every.Seconds())), Points: []Point{}}
+	r := Report{Step: int(math.Round(b.cfg.Every.Seconds())), Points: []Point{}}
 	var totals [Kept]Usage
 	var known [Kept]bool
 	for _, id := range ids {
@@ -85,12 +85,14 @@ func (b *Book) sum(ids []string, now time.Time) Report {
 	return r
 }
 
-func (b *Book) fresh() int64 { return (fresh * b.cfg.every / Every).Milliseconds() }
+// fresh is how old the last figure may be, in milliseconds, for it to say what is used now. It is also the longest time
+// between two figures for which a mean says something: Docker may be slow, and one may be missing.
+func (b *Book) fresh() int64 { return (b.cfg.Every * 5 / 2).Milliseconds() }
 
 // spread adds a container's use to the points that it is known at. The last samples stand for the time since, as long as
 // they are fresh: the next ones are still to come.
 func (b *Book) spread(s *series, last int64, totals *[Kept]Usage, known *[Kept]bool) {
-	step := b.cfg.every.Milliseconds()
+	step := b.cfg.Every.Milliseconds()
 	from := last - (Kept-1)*step
 	for i := 1; i < s.len(); i++ {
 		a, z := s.at(i-1), s.at(i)
@@ -115,7 +117,8 @@ func (b *Book) spread(s *series, last int64, totals *[Kept]Usage, known *[Kept]b
 
 // Recent tells what a container has used in the time up to now: seconds of one CPU, and bytes that went over its networks
 // in either direction. ok is false where that isn't known for all of that time: on a manager that doesn't lead or has led
-// for less, and where the container didn't run. over is at most an hour.
+// for less, and where the container didn't run. over is at most what Kept
+// figures cover, an hour by default.
 func (b *Book) Recent(container string, over time.Duration) (cpuSeconds float64, networkBytes uint64, ok bool) {
 	return b.recent(container, over, time.Now())
 }

@@ -22,6 +22,9 @@ type Host struct {
 	Name string
 	// Ordered is called for each order, before it is done, from any goroutine.
 	Ordered func(*wire.Order)
+	// Figures is what the host says that its containers have used, from any goroutine; nil for a host that is too old to
+	// say it.
+	Figures func() []wire.Figure
 
 	mu         sync.Mutex
 	containers map[string]wire.Observed
@@ -112,15 +115,27 @@ func (h *Host) session(ctx context.Context, address string, credentials *pki.Cre
 		}
 	}()
 	for {
-		kind, _, stream, err := link.Accept(ctx)
+		kind, raw, stream, err := link.Accept(ctx)
 		if err != nil {
 			return err
 		}
-		if kind != wire.Orders {
+		var usage wire.UsageHeader
+		switch {
+		case kind == wire.Orders:
+			go h.obey(stream)
+		case kind == wire.Usage && h.Figures != nil && wire.DecodeHeader(raw, &usage) == nil:
+			go h.sendFigures(stream, usage.Every)
+		default:
 			stream.Kill()
-			continue
 		}
-		go h.obey(stream)
+	}
+}
+
+// sendFigures ends with the stream.
+func (h *Host) sendFigures(stream *wire.Stream, every time.Duration) {
+	defer stream.Kill()
+	for wire.Write(stream, &wire.Figures{Containers: h.Figures()}) == nil {
+		time.Sleep(every)
 	}
 }
 

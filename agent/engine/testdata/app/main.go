@@ -19,6 +19,12 @@ func main() {
 	switch os.Args[1] {
 	case "serve":
 		serve(os.Args[2])
+	case "burn":
+		go func() {
+			for {
+			}
+		}()
+		serve(os.Args[2])
 	case "wait":
 		wait()
 	case "exit":
