@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -131,12 +132,13 @@ func TestWhatAProviderMustNotSay(t *testing.T) {
 			f.sign = func(head map[string]any, _ []byte) []byte { head["alg"] = "none"; return nil }
 		}, mistrust},
 		"signature that anybody can make": {func(f *faulty) {
+			public := make([]byte, 32)
 			f.keys = func(w http.ResponseWriter, _ *http.Request) {
-				reply(w, 200, map[string]any{"keys": []any{map[string]any{"kty": "oct", "kid": "k1", "k": "cHVibGlj"}}})
+				reply(w, 200, map[string]any{"keys": []any{map[string]any{"kty": "oct", "kid": "k1", "k": base64.RawURLEncoding.EncodeToString(public)}}})
 			}
 			f.sign = func(head map[string]any, signed []byte) []byte {
 				head["alg"] = "HS256"
-				mac := hmac.New(sha256.New, []byte("public"))
+				mac := hmac.New(sha256.New, public)
 				mac.Write(signed)
 				return mac.Sum(nil)
 			}
