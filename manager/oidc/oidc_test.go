@@ -41,8 +41,8 @@ func TestLoginAtARealProvider(t *testing.T) {
 			back := p.LogIn(t, to, "ana")
 			who, err := c.Finish(ctx, a, returned(back))
 			require.NoError(t, err, log)
-			require.Equal(t, oidc.Person{Issuer: p.Issuer, Subject: "u1", Name: "ana", FullName: "Ana Ж.", Email: "ana@example.org",
-				Groups: []string{"fish", "mice"}}, who)
+			require.Equal(t, oidc.Person{Issuer: p.Issuer, Subject: "u1", Name: "ana", FullName: "Ana Ж.", FirstName: "Ana", LastName: "Ж.",
+				Email: "ana@example.org", Groups: []string{"fish", "mice"}}, who)
 
 			_, err = c.Finish(ctx, a, returned(back))
 			require.ErrorIs(t, err, oidc.ErrStale, "a code counts once")

@@ -19,8 +19,8 @@ const maxSubject = 255
 type Person struct {
 	// Issuer and Subject are who it is, for ever. The name may come to somebody else.
 	Issuer, Subject string
-	// Name is the user's name as the claim has it. FullName and Email are empty where the provider doesn't say them.
-	Name, FullName, Email string
+	// Name is the user's name as the claim has it. The others are empty where the provider doesn't say them.
+	Name, FullName, FirstName, LastName, Email string
 	// Groups are those that the person is in; nil where no claim for them is set.
 	Groups []string
 }
@@ -47,7 +47,8 @@ func (c *Client) person(ctx context.Context, p *provider, token *oidc.IDToken, t
 		maps.Copy(more, said)
 		said = more
 	}
-	who := Person{Issuer: p.issuer, Subject: token.Subject, Name: said.text(c.cfg.UserNameClaim), FullName: said.fullName()}
+	who := Person{Issuer: p.issuer, Subject: token.Subject, Name: said.text(c.cfg.UserNameClaim),
+		FullName: said.fullName(), FirstName: said.text("given_name"), LastName: said.text("family_name")}
 	if who.Name == "" {
 		c.logger.Error("a login has failed: the claim of the user's name is missing or no text", "claim", c.cfg.UserNameClaim,
 			"claims", slices.Sorted(maps.Keys(said)))
