@@ -67,6 +67,8 @@ type Config struct {
 	Web       WebConfig
 	// FiguresEvery is how often what containers use is read; 0 for figures.DefaultEvery.
 	FiguresEvery time.Duration
+	// Site are the settings that must be the same on all managers.
+	Site service.Settings
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
@@ -165,7 +167,7 @@ func (m *Manager) assemble() error {
 			m.hub.Told(from, msg)
 		}, Left: m.hub.Left})
 	m.cluster.Refuse(m.nodes.Refuse)
-	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
+	m.service = service.New(m.node, m.key, m.hub, cfg.Site, cfg.Logger)
 	m.service.UseFigures(m.figures)
 	m.accesses = access.NewBook(m.node, cfg.Logger)
 	return m.assembleTasks()

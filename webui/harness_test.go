@@ -66,7 +66,7 @@ func newSite(t *testing.T) *site {
 	defer cancel()
 	require.NoError(t, s.node.WaitLeader(ctx))
 	s.fill()
-	svc := service.New(s.node, sealer{}, noProgress{}, quiet)
+	svc := service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
 	svc.UseTasks(&s.tasks)
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})
 	require.NoError(t, err)
@@ -140,9 +140,10 @@ func (s *site) propose(c state.Command) any {
 
 // container makes one that was never started.
 func (s *site) container(title string) string {
-	c := state.Container{ID: uuid.NewString(), Project: s.project, Title: title, Repository: "nginx", Tag: "latest", Port: 80,
-		Path: "app/", Timeout: 60, MaxRetries: 5, InactivityDays: 7, CreatedAt: time.Now().UTC(),
-		Environment: []byte(`{"B":"<masked>","A":1}`), SecretKeys: []string{"B"}}
+	c := state.Container{ID: uuid.NewString(), Project: s.project, Spec: state.Spec{
+		Title: title, Repository: "nginx", Tag: "latest", Port: 80, Path: "app/", Timeout: 60, MaxRetries: 5, InactivityDays: 7,
+		Environment: []byte(`{"B":"<masked>","A":1}`), SecretKeys: []string{"B"},
+	}, CreatedAt: time.Now().UTC()}
 	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
 	return c.ID
 }

@@ -34,6 +34,8 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"GET", "/containers/" + s.project, [4]int{302, 404, 200, 200}},
 		{"GET", "/containers/create/" + s.project, [4]int{302, 404, 403, 200}},
 		{"POST", "/containers/create/" + s.project, [4]int{302, 404, 403, 400}},
+		{"GET", "/containers/update/" + fresh, [4]int{302, 404, 403, 200}},
+		{"POST", "/containers/update/" + fresh, [4]int{302, 404, 403, 403}}, // a form without the version that it is based on
 		{"GET", "/containers/detail/" + fresh, [4]int{302, 404, 200, 200}},
 		{"GET", "/containers/delete/" + fresh, [4]int{302, 404, 403, 200}},
 		{"GET", "/containers/start/" + fresh, [4]int{302, 405, 405, 405}},

@@ -41,6 +41,7 @@ var kinds = map[Kind]func() Command{
 	34: func() Command { return &ContainerLost{} },
 	35: func() Command { return &ContainerMoveRequested{} },
 	36: func() Command { return &AppsAccessed{} },
+	37: func() Command { return &ContainerUpdated{} },
 	40: func() Command { return &NodeRegistered{} },
 	41: func() Command { return &NodeHealthChanged{} },
 	42: func() Command { return &NodeAvailabilitySet{} },

@@ -86,7 +86,7 @@ func (s *site) open() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, s.node.WaitLeader(ctx))
-	s.service = service.New(s.node, sealer{}, noProgress{}, quiet)
+	s.service = service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
 	s.api = api.New(s.service, api.Options{Version: "1.2.3", Logger: quiet, SessionCookie: cookie})
 	s.serve()
 }
@@ -162,8 +162,9 @@ func (s *site) container(title string) string { return s.containerWith(title, 60
 // containerWith makes one with a timeout in seconds.
 func (s *site) containerWith(title string, timeout int) string {
 	s.t.Helper()
-	c := state.Container{ID: uuid.NewString(), Project: s.project, Title: title, Repository: "nginx", Tag: "latest", Port: 80,
-		Timeout: timeout, MaxRetries: 5, InactivityDays: 7, CreatedAt: time.Now().UTC(), ModifiedAt: time.Now().UTC()}
+	c := state.Container{ID: uuid.NewString(), Project: s.project, Spec: state.Spec{
+		Title: title, Repository: "nginx", Tag: "latest", Port: 80, Timeout: timeout, MaxRetries: 5, InactivityDays: 7,
+	}, CreatedAt: time.Now().UTC(), ModifiedAt: time.Now().UTC()}
 	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
 	return c.ID
 }
