@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
-	bolt "go.etcd.io/bbolt"
 
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/pki"
@@ -49,7 +48,6 @@ func newSite(t *testing.T) *site {
 		s.users[name] = uuid.NewString()
 	}
 	dir := t.TempDir()
-	s.seedRoles(filepath.Join(dir, "state.db"))
 	store, err := state.Open(filepath.Join(dir, "state.db"))
 	require.NoError(t, err)
 	layer, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,26 +87,6 @@ func (s *site) serve() {
 	})
 }
 
-// seedRoles writes roles straight into the file, because no command gives a role other than that of the owner yet.
-func (s *site) seedRoles(path string) {
-	db, err := bolt.Open(path, 0o600, nil)
-	require.NoError(s.t, err)
-	require.NoError(s.t, db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte("roles"))
-		if err != nil {
-			return err
-		}
-		for user, role := range map[string]state.Role{"contributor": state.Contributor, "guest": state.Guest} {
-			text := append([]byte{0x60 | byte(len(role))}, role...) // CBOR text of less than 24 bytes
-			if err := b.Put([]byte(s.project+"\x00"+s.users[user]), text); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
-	require.NoError(s.t, db.Close())
-}
-
 const password = "correct horse"
 
 func (s *site) fill() {
@@ -121,6 +99,9 @@ func (s *site) fill() {
 	}
 	s.propose(&state.ProjectCreated{Owner: s.users["owner"], Project: state.Project{ID: s.project, Title: "Mice",
 		Type: state.TypeProject, Description: "About <i>mice</i>"}})
+	for user, role := range map[string]state.Role{"contributor": state.Contributor, "guest": state.Guest} {
+		s.propose(&state.RoleAssigned{ID: uuid.NewString(), Project: s.project, User: s.users[user], Role: role})
+	}
 	s.propose(&state.NodeRegistered{Node: state.Node{ID: "n1", Name: "docker-1"}})
 }
 

@@ -57,6 +57,9 @@ func (c *ContainerCreated) apply(tx *Tx) (any, error) {
 	if err != nil || !ok || project.Type != TypeProject {
 		return nil, orNotFound(err, "There is no such project.")
 	}
+	if project.Deleting {
+		return nil, Errorf(Conflict, "The project is being deleted.")
+	}
 	if err := cont.titleTaken(tx); err != nil {
 		return nil, err
 	}
@@ -189,10 +192,10 @@ func (c *Container) remove(tx *Tx) error {
 			return err
 		}
 	}
-	if err := tx.removeAccesses(c.ID); err != nil {
+	if err := errors.Join(tx.removeAccesses(c.ID), tx.removeLog(c.ID)); err != nil {
 		return err
 	}
-	return tx.removeLog(c.ID)
+	return tx.removeIfEmptied(c.Project)
 }
 
 // stored is the container's record as it stands; nil where there is none.
