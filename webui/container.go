@@ -31,6 +31,7 @@ type containersPage struct {
 	Project, ProjectTitle, Description string
 	CanCreate                          bool
 	Rows                               []containerRow
+	Figures                            figuresPart
 }
 
 // detailRow is one line of the details. Key is set for what changes while somebody looks at it.
@@ -47,6 +48,7 @@ type detailPage struct {
 	State       liveState
 	Controls    controls
 	Rows        []detailRow
+	Figures     figuresPart
 	CanViewLogs bool
 	Log         string
 	// Place is where the log goes on after Log.
@@ -76,8 +78,8 @@ type control struct {
 }
 
 var (
-	containersTemplate = parse("containers.html")
-	detailTemplate     = parse("detail.html")
+	containersTemplate = parse("containers.html", "figures.html")
+	detailTemplate     = parse("detail.html", "figures.html")
 )
 
 // Render writes the page.
@@ -101,6 +103,9 @@ func (ui *UI) containers(v *visit) error {
 	}
 	p := containersPage{frame: ui.frame(v, about.Title), Project: about.ID, ProjectTitle: about.Title,
 		Description: about.Description, CanCreate: about.Rights[auth.CreateContainer]}
+	if len(views) > 0 {
+		p.Figures = ui.figures(v, "project", about.ID, (*service.Service).ProjectFigures)
+	}
 	for _, view := range views {
 		p.Rows = append(p.Rows, containerRow{ID: view.ID, Title: view.Title, Image: view.Image(),
 			Created: ui.date(view.CreatedAt), State: ui.liveState(view), Controls: controlsOf(view, p.CSRF)})
@@ -146,6 +151,7 @@ func (ui *UI) detail(v *visit) error {
 		Project: view.Project, ProjectTitle: view.ProjectTitle, State: ui.liveState(view), Notice: view.Notice,
 		CanViewLogs: view.Rights[auth.ViewLogs], Lines: shownLines(v.Ctx), Choices: lineChoices}
 	p.Controls, p.Rows = controlsOf(view, p.CSRF), ui.detailRows(view)
+	p.Figures = ui.figures(v, "container", view.ID, (*service.Service).ContainerFigures)
 	if p.CanViewLogs {
 		entries, place, err := ui.svc.Logs(v.Actor, container, p.Lines)
 		if err != nil {

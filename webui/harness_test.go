@@ -37,6 +37,7 @@ type site struct {
 	users   map[string]string // user name → user id
 	seq     uint64
 	tasks   fakeTasks
+	figures fakeFigures
 }
 
 var people = []string{"owner", "contributor", "guest", "outsider", "admin"}
@@ -66,6 +67,7 @@ func newSite(t *testing.T) *site {
 	s.fill()
 	svc := service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
 	svc.UseTasks(&s.tasks)
+	svc.UseFigures(&s.figures)
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})
 	require.NoError(t, err)
 	s.serve()
