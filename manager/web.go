@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"kiosc/cluster/wire"
 	"kiosc/manager/api"
 	"kiosc/proxy"
 	"kiosc/webui"
@@ -35,13 +36,23 @@ func (m *Manager) listenWeb() (err error) {
 			return err
 		}
 	}
-	if m.web, err = net.Listen("tcp", m.cfg.Listen); err != nil {
+	if m.web, err = listenShared(m.cfg.Listen); err != nil {
 		return listenError(m.cfg.Listen, err)
 	}
 	if m.certificate != nil {
 		m.web = tls.NewListener(m.web, m.certificate.TLSConfig())
 	}
 	return nil
+}
+
+// listenShared listens so that an agent on this machine can have the same port in the projects' networks, where containers
+// fetch their files.
+func listenShared(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if ip, ipErr := netip.ParseAddr(host); err == nil && (host == "" || ipErr == nil && ip.IsUnspecified()) {
+		return wire.ListenShared(address)
+	}
+	return net.Listen("tcp", address)
 }
 
 // URL is where people reach Kiosc, as far as this manager knows.
