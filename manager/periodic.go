@@ -16,6 +16,8 @@ func (m *Manager) periodic() []tasks.Task {
 	return []tasks.Task{
 		{Name: "check", Schedule: "30s", Timeout: 30 * time.Second, Run: m.hub.Check,
 			About: "Compares what each Docker host has with what is known of it, in case an event was missed."},
+		{Name: "drop-uploads", Schedule: "1m", Timeout: 30 * time.Second, Run: m.service.DropIdleUploads,
+			About: "Drops small files whose upload was begun and has stopped."},
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"time"
 )
 
@@ -240,4 +242,64 @@ func (tx *Tx) IdleUploads(before time.Time) (ids []string, err error) {
 		return len(ids) < maxDropped
 	})
 	return ids, err
+}
+
+// ErrFileGone says that content was removed or replaced while it was read.
+var ErrFileGone = Errorf(Conflict, "The file was changed or deleted while it was read. Try again.")
+
+// FileContent reads content of the state, a chunk at a time. It is for one goroutine.
+type FileContent struct {
+	store  *Store
+	hash   []byte
+	size   int64
+	at     int64
+	chunk  []byte // the one with number
+	number int64
+}
+
+// FileContent begins to read the content of a file.
+func (s *Store) FileContent(f *File) *FileContent {
+	return &FileContent{store: s, hash: f.Hash, size: f.Size, number: -1}
+}
+
+// Read returns ErrFileGone where the content is there no more.
+func (r *FileContent) Read(p []byte) (int, error) {
+	if r.at >= r.size {
+		return 0, io.EOF
+	}
+	if number := r.at / FileChunk; number != r.number {
+		err := r.store.View(func(tx *Tx) error {
+			chunk, ok, err := tx.FileChunk(r.hash, uint32(number))
+			if err == nil && !ok {
+				err = ErrFileGone
+			}
+			r.chunk, r.number = chunk, number
+			return err
+		})
+		if err != nil {
+			r.number = -1
+			return 0, err
+		}
+	}
+	n := copy(p, r.chunk[min(r.at%FileChunk, int64(len(r.chunk))):])
+	if n == 0 {
+		return 0, ErrFileGone
+	}
+	r.at += int64(n)
+	return n, nil
+}
+
+// Seek moves to a place within the content.
+func (r *FileContent) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.at
+	case io.SeekEnd:
+		offset += r.size
+	}
+	if offset < 0 || offset > r.size {
+		return r.at, fmt.Errorf("a place %d in a file of %d bytes", offset, r.size)
+	}
+	r.at = offset
+	return r.at, nil
 }
