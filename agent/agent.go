@@ -23,7 +23,7 @@ const (
 // Config says who the agent is and what it works with.
 type Config struct {
 	Credentials *pki.Credentials
-	// Dir has the certificate and the list of managers.
+	// Dir has the certificate, the list of managers, and small files for as long as the agent runs.
 	Dir string
 	// Managers are the cluster ports, host:port, that are tried beside those that the agent remembers.
 	Managers []string
@@ -50,6 +50,7 @@ type Agent struct {
 	links     *links
 	lease     *lease
 	figures   figures
+	files     *files
 
 	mu         sync.Mutex
 	term       uint64            // highest Raft term seen
@@ -66,6 +67,7 @@ func New(cfg Config) *Agent {
 	a.links = newLinks(a)
 	a.lease = newLease()
 	a.figures.engine = cfg.Engine
+	a.files = newFiles(a)
 	return a
 }
 
@@ -76,7 +78,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.followers.stop()
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease} {
+	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease, a.files.run} {
 		running.Add(1)
 		go func() {
 			defer running.Done()

@@ -29,6 +29,7 @@ type boss struct {
 	noRenewal string // why certificates are not renewed
 	open      int    // sessions
 	lines     *store
+	shelf     *shelf
 }
 
 // talk is a session from a manager's side.
@@ -43,7 +44,7 @@ type talk struct {
 // newBoss starts a manager on a port of its own. It tells agents of itself until told otherwise.
 func (w *world) newBoss(id string) *boss {
 	w.Helper()
-	b := &boss{w: w, id: id, sessions: make(chan *talk, 100), lines: newStore()}
+	b := &boss{w: w, id: id, sessions: make(chan *talk, 100), lines: newStore(), shelf: newShelf()}
 	b.managers = []*boss{b}
 	b.listen("127.0.0.1:0")
 	w.Cleanup(func() { b.stop() })
@@ -367,6 +368,11 @@ func (s *talk) takeLogs(ctx context.Context, running *sync.WaitGroup) {
 			return
 		}
 		var head wire.LogsHeader
+		var file wire.FileHeader
+		if kind == wire.File && wire.DecodeHeader(raw, &file) == nil {
+			running.Go(func() { s.shelf.send(stream, file) })
+			continue
+		}
 		if kind != wire.Logs || wire.DecodeHeader(raw, &head) != nil {
 			s.w.Errorf("an agent opened a stream of kind %d", kind)
 			stream.Kill()

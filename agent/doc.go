@@ -2,8 +2,9 @@
 // Engine, and sends back states, log lines and the bytes of proxied connections.
 //
 // It owns the order in which things happen to a Docker container, and what still has to be told to the managers. It keeps
-// nothing on disk but its certificate: what it has done is read from the labels of the Docker containers. It listens on
-// no port, and understands no HTTP.
+// nothing on disk but its certificate and small files that were fetched: what it has done is read from the labels of the
+// Docker containers. It listens only in the projects' networks, for containers that fetch small files of their project,
+// and of what is proxied it understands no HTTP.
 //
 // What must always hold:
 //   - At most one order per container is carried out at a time; one of a higher generation ends the one before.

@@ -190,17 +190,20 @@ func (w *world) start(cfg Config) *Agent {
 	return a
 }
 
-func (w *world) run(a *Agent) {
+func (w *world) run(a *Agent) { w.Cleanup(w.runUntil(a)) }
+
+// runUntil runs an agent until the returned function is called.
+func (w *world) runUntil(a *Agent) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		a.Run(ctx)
 	}()
-	w.Cleanup(func() {
+	return func() {
 		cancel()
 		receive(w.T, "the agent's end", done)
-	})
+	}
 }
 
 // gateway stands between an agent and the Docker Engine, and can be closed: for the agent Docker is away then.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,6 +179,7 @@ func (j *job) startDocker(ctx context.Context, o wire.Observed) (string, wire.Ob
 	if err := j.report(ctx, false, "created", o); err != nil {
 		return "", o, err
 	}
+	j.serveFiles(ctx)
 	if err := j.engine.Start(ctx, o.DockerID); err != nil {
 		return "", o, err
 	}
@@ -185,6 +187,16 @@ func (j *job) startDocker(ctx context.Context, o wire.Observed) (string, wire.Ob
 	// A process that ended at once is reported as running first: the observation after this report says how it ended.
 	o, err := j.engine.Inspect(ctx, o.DockerID)
 	return "running", o, err
+}
+
+// serveFiles makes sure that the container's first question for a small file is answered, or says in its log why none is.
+func (j *job) serveFiles(ctx context.Context) {
+	spec := &j.order.Spec
+	why := j.agent.files.unserved(ctx, spec.Project)
+	asks := func(text string) bool { return strings.Contains(text, "://"+spec.FileHost+":") }
+	if why != "" && spec.FileHost != "" && (slices.ContainsFunc(spec.Command, asks) || slices.ContainsFunc(spec.Env, asks)) {
+		j.line("task", "warning", "Small files can't be fetched on this Docker host. "+why)
+	}
 }
 
 func (j *job) stop(ctx context.Context) (string, wire.Observed, error) {

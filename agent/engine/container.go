@@ -181,7 +181,10 @@ func (e *Engine) Create(ctx context.Context, m Making) (string, error) {
 		return "", err
 	}
 	config, host := e.describe(m)
-	host.NetworkMode = container.NetworkMode(net)
+	host.NetworkMode = container.NetworkMode(net.ID)
+	if spec.FileHost != "" && net.Gateway.IsValid() {
+		host.ExtraHosts = []string{spec.FileHost + ":" + net.Gateway.String()}
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	made, err := e.docker.ContainerCreate(ctx, config, host, nil, nil, name)

@@ -22,20 +22,20 @@ func (e *Engine) networkName(project string) string {
 	return "kiosc-" + e.cfg.ClusterID[:min(8, len(e.cfg.ClusterID))] + "-" + project
 }
 
-// ensureNetwork makes the project's bridge network unless it is there, and returns its id. Docker's own choice of
-// subnets ends after about thirty networks, so ours are cut from the pool. The caller holds e.networks.
-func (e *Engine) ensureNetwork(ctx context.Context, limit time.Duration, project string) (string, error) {
+// ensureNetwork makes the project's bridge network unless it is there. Docker's own choice of subnets ends after about
+// thirty networks, so ours are cut from the pool. The caller holds e.networks.
+func (e *Engine) ensureNetwork(ctx context.Context, limit time.Duration, project string) (ProjectNetwork, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	name := e.networkName(project)
 	all, err := e.docker.NetworkList(ctx, network.ListOptions{})
 	if err != nil {
-		return "", explain(err, "listing Docker's networks")
+		return ProjectNetwork{}, explain(err, "listing Docker's networks")
 	}
 	taken := localSubnets()
 	for _, n := range all {
 		if n.Name == name && n.Labels[labelCluster] == e.cfg.ClusterID {
-			return n.ID, nil
+			return projectNetwork(&n), nil
 		}
 		for _, ipam := range n.IPAM.Config {
 			if p, err := netip.ParsePrefix(ipam.Subnet); err == nil {
@@ -48,17 +48,17 @@ func (e *Engine) ensureNetwork(ctx context.Context, limit time.Duration, project
 			continue
 		}
 		made, err := e.docker.NetworkCreate(ctx, name, network.CreateOptions{
-			Driver: "bridge", IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String()}}},
+			Driver: "bridge", IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String(), Gateway: subnet.Addr().Next().String()}}},
 			Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelProject: project},
 		})
 		if err == nil {
-			return made.ID, nil
+			return ProjectNetwork{ID: made.ID, Project: project, Subnet: subnet, Gateway: subnet.Addr().Next()}, nil
 		}
 		if !strings.Contains(err.Error(), "overlap") { // Docker gives no code for it
-			return "", explain(err, "making the project's network")
+			return ProjectNetwork{}, explain(err, "making the project's network")
 		}
 	}
-	return "", fmt.Errorf("the subnet pool %s has no free subnet left; give a larger one with KIOSC_SUBNET_POOL", e.cfg.SubnetPool)
+	return ProjectNetwork{}, fmt.Errorf("the subnet pool %s has no free subnet left; give a larger one with KIOSC_SUBNET_POOL", e.cfg.SubnetPool)
 }
 
 // after is the next subnet of the same size.

@@ -32,9 +32,11 @@
 //	6  forward   a manager at another one, once: commands for the Raft log
 //	7  call      a manager at the leader: one request and one answer
 //	8  usage     the leader, once for each agent, also through another manager; UsageHeader
+//	9  file      the agent, for each small file that a container asks it for; FileHeader
 //
 // After the head, streams carry messages. A proxy stream carries one ProxyAnswer and then the bytes of a TCP connection; a
-// relayed stream one RelayAnswer and then the bytes of the stream that it stands for.
+// relayed stream one RelayAnswer and then the bytes of the stream that it stands for. A file stream carries one FileAnswer,
+// and after the agent's FileWanted the file's bytes.
 //
 // A stream of another version or kind is killed; the session goes on. The end of one direction is yamux's FIN. A kill is
 // a frame that this package puts between yamux's own, because yamux can't abort a stream:

@@ -45,6 +45,8 @@ var types = map[byte]func() any{
 	22: func() any { return new(LogAck) },
 	23: func() any { return new(Figures) },
 	30: func() any { return new(ProxyAnswer) },
+	31: func() any { return new(FileAnswer) },
+	32: func() any { return new(FileWanted) },
 	40: func() any { return new(JoinRequest) },
 	41: func() any { return new(JoinAnswer) },
 	50: func() any { return new(PeerHello) },

@@ -51,7 +51,7 @@ func samples() []any {
 		&Inventory{Containers: []Observed{seen, {Container: "c2"}}, Away: true},
 		&Order{Term: 9, Container: "c1", Generation: 7, Placement: 5, Action: "start", Spec: Spec{Project: "p1", Image: "nginx:1.29",
 			Command: []string{"a", "b c"}, Env: []string{"A=1", "B"}, Port: 80, Timeout: time.Minute, NoFileSoft: 1024, NoFileHard: 4096,
-			LimitMilliCPUs: 1500, LimitMemory: 1 << 30, ReservedMemory: 1 << 29}},
+			LimitMilliCPUs: 1500, LimitMemory: 1 << 30, ReservedMemory: 1 << 29, FileHost: "kiosc-web"}},
 		&Report{Seq: 11, Container: "c1", Generation: 7, Done: true, State: "running", Observed: seen,
 			Lines: []TaskLine{{Time: at, Process: "task", Level: "info", Text: "Started — läuft"}}},
 		&Ack{Seq: 11},
@@ -63,6 +63,8 @@ func samples() []any {
 		&Figures{Containers: []Figure{{Container: "c1", DockerID: "d1", Age: time.Second, CPU: 5e9, Memory: 1 << 28, MemoryLimit: 1 << 30,
 			Received: 1000, Sent: 2000}}},
 		&ProxyAnswer{Error: "connection refused", Refused: true},
+		&FileAnswer{Error: "no such file", Missing: true, Hash: []byte{1, 2}, Size: 3, ContentType: "text/csv"},
+		&FileWanted{},
 		&JoinRequest{Versions: []uint16{1}, Secret: "s", Role: "manager", CSR: []byte{1, 2}, Name: "host-1", Address: "h:1", Former: []byte{5}},
 		&JoinAnswer{NodeID: "n1", Certificate: []byte{3}, CA: []byte{4}, ClusterID: "cl", Managers: managers},
 	}

@@ -60,6 +60,9 @@ func check(msg any) error {
 			c.text("container", m.Containers[i].Container, maxID)
 			c.text("Docker id", m.Containers[i].DockerID, maxID)
 		}
+	case *FileHeader:
+		c.text("container", m.Container, maxID)
+		c.text("file", m.File, maxID)
 	case *JoinRequest:
 		c.text("name", m.Name, maxName)
 		c.text("secret", m.Secret, maxName)

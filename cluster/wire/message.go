@@ -162,6 +162,8 @@ type Spec struct {
 	NoFileSoft, NoFileHard int64
 	// What Docker lets the container use, and what it keeps for it: thousandths of a CPU, and bytes; 0 for no limit.
 	LimitMilliCPUs, LimitMemory, ReservedMemory int64
+	// FileHost is the name by which the container finds the project's small files, at port 8080; empty for none.
+	FileHost string
 }
 
 // Report tells the manager how far an order is, or what became of a container without one.
@@ -303,6 +305,29 @@ type ProxyAnswer struct {
 	// Refused says that the container's host answered and nothing listens on the port yet.
 	Refused bool
 }
+
+// FileHeader opens a stream of kind File, from the agent, for a small file that one of its containers has asked for. The
+// manager answers with FileAnswer, and sends the file's bytes once the agent has sent FileWanted. An agent that has them
+// already closes the stream instead. A manager that doesn't know the kind kills the stream.
+type FileHeader struct {
+	File string
+	// Container is who asks. The manager makes sure that it runs on the agent's node and is of the file's project.
+	Container string
+}
+
+// FileAnswer says what the file is at the moment, or why the container can't have it.
+type FileAnswer struct {
+	// Error is empty on success, else a sentence for the log.
+	Error string
+	// Missing says that there is no such file for the container; any other error may pass.
+	Missing     bool
+	Hash        []byte // SHA-256
+	Size        int64  // bytes
+	ContentType string
+}
+
+// FileWanted asks for the bytes of the file.
+type FileWanted struct{}
 
 // JoinRequest is the only message on a join connection. The secret proves that an operator wants this node.
 type JoinRequest struct {

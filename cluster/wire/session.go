@@ -30,9 +30,10 @@ const (
 	Forward Kind = 6 // commands for the leader, from another manager
 	Call    Kind = 7 // one request and one answer between managers
 	Usage   Kind = 8 // what containers use, for the leader
+	File    Kind = 9 // a small file for a container, to its agent
 )
 
-const lastKind = Usage
+const lastKind = File
 
 const (
 	headVersion = 1
@@ -247,8 +248,7 @@ func EncodeHeader(header any) (RawHeader, error) {
 	return raw, nil
 }
 
-// DecodeHeader reads the header of a stream, as Accept returns it, into a pointer to LogsHeader, ProxyHeader,
-// OrdersHeader or RelayHeader.
+// DecodeHeader reads the header of a stream, as Accept returns it, into a pointer to its type.
 func DecodeHeader(raw []byte, header any) error {
 	if err := decMode.Unmarshal(raw, header); err != nil {
 		return fmt.Errorf("decoding the header of a stream: %w", err)

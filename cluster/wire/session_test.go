@@ -94,7 +94,7 @@ func TestSilentStreamHoldsUpNoOther(t *testing.T) {
 
 func TestUnknownKindIsKilled(t *testing.T) {
 	l := newLink(t)
-	for _, head := range []string{"\x01\x09\x00\x00", "\x02\x01\x00\x00", "\x01\x01\xff\xff"} {
+	for _, head := range []string{"\x01\x63\x00\x00", "\x02\x01\x00\x00", "\x01\x01\xff\xff"} {
 		y, err := l.manager.mux.OpenStream()
 		require.NoError(t, err)
 		stream := newStream(l.manager, y)

@@ -48,7 +48,9 @@ type Config struct {
 	Grace time.Duration
 	// AppsAtRoot says that each app has a host of its own and is not below Kiosc's address.
 	AppsAtRoot bool
-	Logger     *slog.Logger
+	// FileHost is the name by which containers find their project's small files; empty for none.
+	FileHost string
+	Logger   *slog.Logger
 }
 
 // Hub has this manager's sessions with agents. Its methods may be called from any goroutine.

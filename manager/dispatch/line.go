@@ -410,7 +410,7 @@ func (l *line) order(c *state.Container, name string) error {
 	if !due {
 		return nil
 	}
-	spec, err := specOf(c, l.hub.cfg.Key, l.hub.cfg.AppsAtRoot)
+	spec, err := specOf(c, l.hub.cfg.Key, l.hub.cfg.AppsAtRoot, l.hub.cfg.FileHost)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSpec, err)
 	}

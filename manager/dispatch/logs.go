@@ -11,36 +11,46 @@ import (
 	"kiosc/cluster/wire"
 )
 
-// acceptLogs takes the streams on which the agent sends what Docker containers write.
-func (s *session) acceptLogs(ctx context.Context, streams *sync.WaitGroup) {
-	room := make(chan struct{}, maxLogStreams)
+// accept takes the streams that the agent opens: on which it sends what Docker containers write, and on which it asks for
+// small files.
+func (s *session) accept(ctx context.Context, streams *sync.WaitGroup) {
+	logs, files := make(chan struct{}, maxLogStreams), make(chan struct{}, maxFileStreams)
 	for {
 		kind, raw, stream, err := s.link.Accept(ctx)
 		if err != nil {
 			return
 		}
-		var head wire.LogsHeader
-		if kind != wire.Logs || wire.DecodeHeader(raw, &head) != nil {
+		var log wire.LogsHeader
+		var file wire.FileHeader
+		switch {
+		case kind == wire.Logs && wire.DecodeHeader(raw, &log) == nil:
+			s.serve(streams, logs, stream, "container", log.Container, func() error { return s.takeLogs(ctx, stream, log) })
+		case kind == wire.File && wire.DecodeHeader(raw, &file) == nil:
+			s.serve(streams, files, stream, "file", file.File, func() error { return s.sendFile(ctx, stream, file) })
+		default:
 			s.logger.Warn("an agent opened a stream that it may not open", "kind", kind)
 			stream.Kill()
-			continue
 		}
-		select {
-		case room <- struct{}{}:
-		default:
-			s.logger.Warn("an agent sends the logs of too many Docker containers", "limit", maxLogStreams)
-			stream.Kill()
-			continue
-		}
-		streams.Add(1)
-		go func() {
-			defer streams.Done()
-			defer func() { <-room }()
-			defer stream.Kill()
-			err := s.takeLogs(ctx, stream, head)
-			s.logger.Debug("a log stream ended", "container", head.Container, "reason", err)
-		}()
 	}
+}
+
+// serve runs f for a stream, in a goroutine of streams, if there is room.
+func (s *session) serve(streams *sync.WaitGroup, room chan struct{}, stream *wire.Stream, what, id string, f func() error) {
+	select {
+	case room <- struct{}{}:
+	default:
+		s.logger.Warn("an agent has opened too many streams at once", "for", what, "limit", cap(room))
+		stream.Kill()
+		return
+	}
+	streams.Add(1)
+	go func() {
+		defer streams.Done()
+		defer func() { <-room }()
+		defer stream.Kill()
+		err := f()
+		s.logger.Debug("a stream of an agent's ended", what, id, "reason", err)
+	}()
 }
 
 // takeLogs tells the agent where the stored log ends and stores what follows, batch by batch. It returns why it ended.

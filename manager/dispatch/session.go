@@ -17,6 +17,8 @@ import (
 const (
 	// maxLogStreams bounds the Docker containers of one node whose logs come in at once.
 	maxLogStreams = 4096
+	// maxFileStreams bounds the small files that one node fetches at once.
+	maxFileStreams = 64
 	// writeTimeout bounds each message to an agent.
 	writeTimeout = 30 * time.Second
 	// registerEvery is the wait before a description that could not be stored is tried again.
@@ -139,7 +141,7 @@ func (s *session) run(ctx context.Context) error {
 	}()
 	go func() {
 		defer running.Done()
-		s.acceptLogs(ctx, &running)
+		s.accept(ctx, &running)
 	}()
 	go func() {
 		defer running.Done()

@@ -27,7 +27,7 @@ type Opener interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
-func specOf(c *state.Container, key Opener, appsAtRoot bool) (wire.Spec, error) {
+func specOf(c *state.Container, key Opener, appsAtRoot bool, fileHost string) (wire.Spec, error) {
 	command, err := shellquote.Split(c.Command)
 	if err != nil {
 		return wire.Spec{}, fmt.Errorf("splitting the command: %w", err)
@@ -40,6 +40,7 @@ func specOf(c *state.Container, key Opener, appsAtRoot bool) (wire.Spec, error) 
 		Project: c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port,
 		Timeout: time.Duration(c.Timeout) * time.Second, NoFileSoft: noFile, NoFileHard: noFile,
 		LimitMilliCPUs: c.LimitMilliCPUs, LimitMemory: c.LimitMemory, ReservedMemory: c.ReservedMemory,
+		FileHost: fileHost,
 	}, nil
 }
 

@@ -1,5 +1,4 @@
 import { startDetail } from "./detail";
-import { startFigures } from "./figures";
 import { startList } from "./list";
 import { startLobby } from "./lobby";
 
@@ -8,8 +7,6 @@ if (detail) startDetail(detail);
 
 const lobby = document.getElementById("lobby");
 if (lobby) startLobby(lobby);
-
-for (const part of document.querySelectorAll<HTMLElement>("[data-figures]")) startFigures(part);
 
 for (const row of document.querySelectorAll<HTMLElement>("tr[data-wait]")) startList(row);
 

@@ -4,14 +4,17 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -19,6 +22,8 @@ func main() {
 	switch os.Args[1] {
 	case "serve":
 		serve(os.Args[2])
+	case "fetch":
+		fetch(os.Args[2])
 	case "burn":
 		go func() {
 			for {
@@ -66,6 +71,64 @@ func serve(port string) {
 			io.Copy(conn, conn)
 		}()
 	}
+}
+
+// asked is a request that a client wants fetch to make, got what it came to.
+type asked struct {
+	Method, URL string
+	Header      http.Header
+}
+
+type got struct {
+	Error  string
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// fetch makes the HTTP requests that clients ask it for, one a connection, and tells them the answers.
+func fetch(port string) {
+	go func() {
+		wait()
+		os.Exit(0)
+	}()
+	l, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			continue
+		}
+		go func() {
+			defer conn.Close()
+			var a asked
+			if json.NewDecoder(conn).Decode(&a) == nil {
+				json.NewEncoder(conn).Encode(ask(a))
+			}
+		}()
+	}
+}
+
+func ask(a asked) got {
+	r, err := http.NewRequest(a.Method, a.URL, nil)
+	if err != nil {
+		return got{Error: err.Error()}
+	}
+	r.Header = a.Header
+	client := &http.Client{Timeout: 30 * time.Second}
+	answer, err := client.Do(r)
+	if err != nil {
+		return got{Error: err.Error()}
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return got{Error: err.Error()}
+	}
+	return got{Status: answer.StatusCode, Header: answer.Header, Body: body}
 }
 
 // lines writes n lines to each output, both at the same time.
