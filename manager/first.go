@@ -103,8 +103,8 @@ func (m *Manager) initializeDemo(ctx context.Context, owner string) error {
 		return fmt.Errorf("making the demo project: %w", err)
 	}
 	_, err := m.node.Propose(ctx, &state.ContainerCreated{User: AdminName, Container: state.Container{
-		ID: uuid.NewString(), Project: project.ID, Title: "Demo app", Description: demoDescription, Repository: DemoRepository,
-		Tag: DemoTag, Port: 8080, Timeout: 60, MaxRetries: 5, InactivityDays: 7, CreatedAt: at, ModifiedAt: at,
+		ID: uuid.NewString(), Project: project.ID, CreatedAt: at, ModifiedAt: at, Spec: state.Spec{Title: "Demo app",
+			Description: demoDescription, Repository: DemoRepository, Tag: DemoTag, Port: 8080, Timeout: 60, MaxRetries: 5, InactivityDays: 7},
 	}})
 	if err != nil {
 		return fmt.Errorf("making the demo container: %w", err)

@@ -67,8 +67,8 @@ type Config struct {
 	Web       WebConfig
 	// FiguresEvery is how often what containers use is read; 0 for figures.DefaultEvery.
 	FiguresEvery time.Duration
-	// Files are the settings of small files; the zero value for the defaults.
-	Files service.FileSettings
+	// Site are the settings that must be the same on all managers.
+	Site service.Settings
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
@@ -155,7 +155,7 @@ func (m *Manager) assemble() error {
 	cfg := m.cfg
 	m.hub = dispatch.New(dispatch.Config{Node: m.node, Mesh: m.peers, Key: m.key, Managers: m.managers,
 		Renew: func(peer pki.Peer, csr []byte) ([]byte, error) { return m.nodes.Renew(peer, csr) }, Grace: cfg.NodeGrace,
-		AppsAtRoot: cfg.Web.Apps != nil, FileHost: cfg.Files.OrDefaults().WebServer, Logger: cfg.Logger})
+		AppsAtRoot: cfg.Web.Apps != nil, FileHost: cfg.Site.Files.OrDefaults().WebServer, Logger: cfg.Logger})
 	m.nodes = nodes.New(nodes.Config{Node: m.node, Peers: m.peers, Hub: m.hub, Credentials: m.credentials, Sealer: m.key,
 		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
 		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})
@@ -167,9 +167,8 @@ func (m *Manager) assemble() error {
 			m.hub.Told(from, msg)
 		}, Left: m.hub.Left})
 	m.cluster.Refuse(m.nodes.Refuse)
-	m.service = service.New(m.node, m.key, m.hub, cfg.Logger)
+	m.service = service.New(m.node, m.key, m.hub, cfg.Site, cfg.Logger)
 	m.service.UseFigures(m.figures)
-	m.service.SetFiles(cfg.Files)
 	m.accesses = access.NewBook(m.node, cfg.Logger)
 	return m.assembleTasks()
 }

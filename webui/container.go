@@ -1,8 +1,6 @@
 package webui
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
 	"strconv"
 	"strings"
@@ -33,6 +31,7 @@ type containersPage struct {
 	Project, ProjectTitle, Description string
 	CanCreate                          bool
 	Rows                               []containerRow
+	Figures                            figuresPart
 }
 
 // detailRow is one line of the details. Key is set for what changes while somebody looks at it.
@@ -49,6 +48,7 @@ type detailPage struct {
 	State       liveState
 	Controls    controls
 	Rows        []detailRow
+	Figures     figuresPart
 	CanViewLogs bool
 	Log         string
 	// Place is where the log goes on after Log.
@@ -64,6 +64,7 @@ type controls struct {
 	Running         bool
 	AppURL          string
 	Actions         []control
+	CanUpdate       bool
 	CanDelete       bool
 	DeleteAllowed   bool
 }
@@ -77,8 +78,8 @@ type control struct {
 }
 
 var (
-	containersTemplate = parse("containers.html")
-	detailTemplate     = parse("detail.html")
+	containersTemplate = parse("containers.html", "figures.html")
+	detailTemplate     = parse("detail.html", "figures.html")
 )
 
 // Render writes the page.
@@ -102,6 +103,9 @@ func (ui *UI) containers(v *visit) error {
 	}
 	p := containersPage{frame: ui.frame(v, about.Title), Project: about.ID, ProjectTitle: about.Title,
 		Description: about.Description, CanCreate: about.Rights[auth.CreateContainer]}
+	if len(views) > 0 {
+		p.Figures = ui.figures(v, "project", about.ID, (*service.Service).ProjectFigures)
+	}
 	for _, view := range views {
 		p.Rows = append(p.Rows, containerRow{ID: view.ID, Title: view.Title, Image: view.Image(),
 			Created: ui.date(view.CreatedAt), State: ui.liveState(view), Controls: controlsOf(view, p.CSRF)})
@@ -121,7 +125,7 @@ var buttons = []control{
 func controlsOf(view service.ContainerView, csrf string) controls {
 	c := controls{ID: view.ID, Title: view.Title, CSRF: csrf, CanOpen: view.Rights[auth.ProxyContainer],
 		Running: view.State == state.Running, AppURL: appURL(view.ID, view.Path),
-		CanDelete: view.Rights[auth.DeleteContainer], DeleteAllowed: view.Allowed[state.Delete]}
+		CanUpdate: view.Rights[auth.EditContainer], CanDelete: view.Rights[auth.DeleteContainer], DeleteAllowed: view.Allowed[state.Delete]}
 	for _, b := range buttons {
 		if view.Rights[auth.RightFor(b.Action)] {
 			b.Allowed = view.Allowed[b.Action]
@@ -147,6 +151,7 @@ func (ui *UI) detail(v *visit) error {
 		Project: view.Project, ProjectTitle: view.ProjectTitle, State: ui.liveState(view), Notice: view.Notice,
 		CanViewLogs: view.Rights[auth.ViewLogs], Lines: shownLines(v.Ctx), Choices: lineChoices}
 	p.Controls, p.Rows = controlsOf(view, p.CSRF), ui.detailRows(view)
+	p.Figures = ui.figures(v, "container", view.ID, (*service.Service).ContainerFigures)
 	if p.CanViewLogs {
 		entries, place, err := ui.svc.Logs(v.Actor, container, p.Lines)
 		if err != nil {
@@ -175,13 +180,19 @@ func (ui *UI) detailRows(view service.ContainerView) []detailRow {
 		{Label: "Heartbeat URL", Value: view.HeartbeatURL},
 		{Label: "Timeout [s]", Value: strconv.Itoa(view.Timeout)},
 		{Label: "Command", Value: view.Command, Block: true},
-		{Label: "Environment", Value: prettyJSON(view.Environment), Block: true},
+		{Label: "Environment", Value: prettyJSON(view.Environment, "    "), Block: true},
 		{Label: "Environment Secret Keys", Value: strings.Join(view.SecretKeys, ",")},
 		{Label: "Max Retries", Value: strconv.Itoa(view.MaxRetries)},
 		{Label: "Inactivity Threshold [days]", Value: strconv.Itoa(view.InactivityDays)},
 		{Label: "Docker host conditions", Value: strings.Join(view.Constraints, "\n"), Block: len(view.Constraints) > 0},
 		{Label: "CPUs reserved, limit", Value: amounts(view.ReservedMilliCPUs, view.LimitMilliCPUs, cpuText)},
 		{Label: "Memory reserved, limit", Value: amounts(view.ReservedMemory, view.LimitMemory, memoryText)},
+		{Label: "Shared memory", Value: unlessZero(view.SharedMemory, sizeText)},
+		{Label: "GPUs", Value: gpusText(&view.Spec)},
+		{Label: "Pull the image", Value: pullText(view.PullPolicy)},
+		{Label: "Volumes", Value: volumesText(&view.Spec), Block: len(view.Volumes) > 0},
+		{Label: "Maximum lifetime", Value: lifetimeText(&view.Spec)},
+		{Label: "File system", Value: map[bool]string{true: "read-only", false: "writable"}[view.ReadOnlyRoot]},
 		{Label: "State", Key: "state_shown", Value: live.Shown},
 		{Label: "Last action", Key: "last_action", Value: live.LastAction},
 		{Label: "Last access", Value: ui.date(view.LastAccess)},
@@ -209,25 +220,4 @@ func memoryText(bytes int64) string {
 		return "none"
 	}
 	return units.BytesSize(float64(bytes))
-}
-
-// prettyJSON sorts the keys and shows < and > as they are; what isn't JSON stays as it is.
-func prettyJSON(raw []byte) string {
-	if len(raw) == 0 {
-		return ""
-	}
-	var value any
-	from := json.NewDecoder(bytes.NewReader(raw))
-	from.UseNumber()
-	if err := from.Decode(&value); err != nil {
-		return string(raw)
-	}
-	var out bytes.Buffer
-	to := json.NewEncoder(&out)
-	to.SetEscapeHTML(false)
-	to.SetIndent("", "    ")
-	if err := to.Encode(value); err != nil {
-		return string(raw)
-	}
-	return strings.TrimSpace(out.String())
 }

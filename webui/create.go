@@ -3,10 +3,9 @@ package webui
 import (
 	"errors"
 	"io"
-	"strconv"
 	"strings"
+	"time"
 
-	"github.com/docker/go-units"
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
@@ -17,6 +16,8 @@ import (
 func (ui *UI) registerCreate(app *fiber.App) {
 	app.Get("/containers/create/:project", ui.page(ui.showCreate))
 	app.Post("/containers/create/:project", ui.page(ui.create))
+	app.Get("/containers/update/:container", ui.page(ui.showUpdate))
+	app.Post("/containers/update/:container", ui.page(ui.update))
 }
 
 // field is one field of a form with what was entered.
@@ -30,168 +31,173 @@ type field struct {
 	Max      int // length; 0 for any
 	Required bool
 	Errors   []string
+	// More says that the field is shown among those that most people can leave alone.
+	More bool
 }
 
 // option is a choice of a field.
 type option struct{ Value, Label string }
 
-type createPage struct {
+// crumb is a page above the one that is shown.
+type crumb struct{ Label, Href string }
+
+// specPage is the form for a container or a template.
+type specPage struct {
 	frame
-	Project      string
-	ProjectTitle string
-	Fields       []field
+	Trail  []crumb
+	Fields []field
+	// Action is where the form goes, Submit the button's text, and Cancel the page that leads away from it.
+	Action, Submit, Cancel string
+	// Hint tells what sending the form brings about besides; empty for nothing.
+	Hint string
 	// Error is why the form came back; empty for none.
 	Error string
+	// Seen is the version that the form is based on; empty for a new object.
+	Seen string
+	// From is the id of the template that the fields were filled from; empty for none.
+	From string
 }
 
-var createTemplate = parse("create.html")
+var specTemplate = parse("spec.html")
 
 // Render writes the page.
-func (p createPage) Render(w io.Writer) error { return createTemplate.Execute(w, p) }
+func (p specPage) Render(w io.Writer) error { return specTemplate.Execute(w, p) }
 
-// createFields are the fields of the form for a container, in Kiosc's order.
-func createFields() []field {
-	number := func(name, label string, value int, help string) field {
-		return field{Name: name, Label: label, Kind: "number", Value: strconv.Itoa(value), Required: true, Help: help}
+// MoreOpen tells whether a field that is hidden at first has something to tell.
+func (p specPage) MoreOpen() bool {
+	for _, f := range p.Fields {
+		if f.More && (len(f.Errors) > 0 || f.Value != "" && f.Kind != "select") {
+			return true
+		}
 	}
-	return []field{
-		{Name: "title", Label: "Title", Required: true, Max: state.MaxTitle},
-		{Name: "description", Label: "Description", Kind: "area", Rows: 3, Max: state.MaxDescription},
-		{Name: "repository", Label: "Repository", Required: true, Max: state.MaxRepository,
-			Help: "Name of the Docker image, with its registry where that isn't Docker Hub, such as registry.example.org/group/app."},
-		{Name: "tag", Label: "Tag", Required: true, Max: state.MaxTag, Help: "Version of the image, such as latest or 1.4."},
-		number("container_port", "Container port", service.DefaultPort, "Where the web server in the image listens."),
-		{Name: "container_path", Label: "Container path", Max: state.MaxPath,
-			Help: "Added to the app's address when it is opened. May be empty."},
-		{Name: "keep_prefix", Label: "Keep the path's prefix", Kind: "check",
-			Help: "The app is asked for the path that visitors see, with /containers/proxy/… in front. For apps such as Jupyter that are told their base URL by __KIOSC_URL_PREFIX__."},
-		number("timeout", "Timeout [seconds]", service.DefaultTimeout, "How long Docker may take for an action."),
-		{Name: "environment", Label: "Environment", Kind: "area", Rows: 6, Max: state.MaxEnvironment,
-			Help: `Variables for the app as a JSON object, such as {"TITLE": "My app"}. __KIOSC_URL_PREFIX__ in a value becomes the app's address.`},
-		{Name: "environment_secret_keys", Label: "Environment secret keys", Max: 4096,
-			Help: "Names of the variables whose values are kept secret, separated by commas."},
-		{Name: "command", Label: "Command", Kind: "area", Rows: 2, Max: state.MaxCommand,
-			Help: "Instead of the image's own command. May be empty."},
-		{Name: "constraints", Label: "Docker host", Kind: "area", Rows: 2, Max: 4096,
-			Help: "Conditions on the Docker host, one a line, such as node.labels.gpu == true. May be empty."},
-		{Name: "cpu_reservation", Label: "Reserved CPUs", Max: 16, Help: "Kept free for the app on its Docker host, such as 0.5. May be empty."},
-		{Name: "cpu_limit", Label: "CPU limit", Max: 16, Help: "The most that the app can use, such as 2. Empty for no limit."},
-		{Name: "memory_reservation", Label: "Reserved memory", Max: 32, Help: "Kept free for the app on its Docker host, such as 512 MiB. May be empty."},
-		{Name: "memory_limit", Label: "Memory limit", Max: 32, Help: "The most that the app can use, such as 2 GiB; beyond it Docker ends the app. Empty for no limit."},
-	}
+	return false
 }
 
-// createPage makes the page for somebody who may create containers in the project of the address.
-func (ui *UI) createPage(v *visit) (p createPage, err error) {
-	project, err := id(v.Ctx, "project")
-	if err != nil {
-		return p, err
+// sendBack shows the form again with what is wrong; an error that has its own page is returned.
+func (p specPage) sendBack(v *visit, err error) error {
+	status, fields, message, show := formError(v.Ctx, err)
+	if !show {
+		return err
 	}
-	view, err := ui.svc.Project(v.Actor, project)
-	if err != nil {
-		return p, err
+	p.Error = message
+	for i := range p.Fields {
+		p.Fields[i].Errors = fields[p.Fields[i].Name]
 	}
-	if !view.Rights[auth.CreateContainer] {
-		return p, errNotAllowed
+	return render(v.Ctx, status, p)
+}
+
+// read takes over what was entered, beginning with what the form began with.
+func (p specPage) read(v *visit, fields []specField, spec *state.Spec) error {
+	if wrong := readSpec(fields, p.Fields, spec, func(name string) string { return v.FormValue(name) }); len(wrong) > 0 {
+		return &state.Error{Code: state.Invalid, Message: correctFields, Fields: wrong}
 	}
-	return createPage{frame: ui.frame(v, "Create container"), Project: view.ID, ProjectTitle: view.Title,
-		Fields: createFields()}, nil
+	return nil
 }
 
 var errNotAllowed = state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
 
+// createPage makes the page for somebody who may create containers in the project of the address.
+func (ui *UI) createPage(v *visit) (p specPage, project string, err error) {
+	if project, err = id(v.Ctx, "project"); err != nil {
+		return p, "", err
+	}
+	view, err := ui.svc.Project(v.Actor, project)
+	if err != nil {
+		return p, "", err
+	}
+	if !view.Rights[auth.CreateContainer] {
+		return p, "", errNotAllowed
+	}
+	list := "/containers/" + project
+	return specPage{frame: ui.frame(v, "Create container"), Trail: []crumb{{"Projects", "/"}, {view.Title, list}},
+		Action: "/containers/create/" + project, Submit: "Create", Cancel: list}, project, nil
+}
+
 func (ui *UI) showCreate(v *visit) error {
-	p, err := ui.createPage(v)
+	p, _, err := ui.createPage(v)
+	if err != nil {
+		return err
+	}
+	spec := ui.svc.NewSpec()
+	p.Fields = showSpec(specFields, &spec)
+	return render(v.Ctx, fiber.StatusOK, p)
+}
+
+func (ui *UI) create(v *visit) error {
+	p, project, err := ui.createPage(v)
+	if err != nil {
+		return err
+	}
+	in := service.ContainerInput{Spec: ui.svc.NewSpec()}
+	p.Fields = showSpec(specFields, &in.Spec)
+	if err := p.read(v, specFields, &in.Spec); err != nil {
+		return p.sendBack(v, err)
+	}
+	c, err := ui.svc.CreateContainer(v.UserContext(), v.Actor, project, in)
+	if err != nil {
+		return p.sendBack(v, err)
+	}
+	ui.setFlash(v.Ctx, flash{Text: "Container created."})
+	return v.Redirect("/containers/detail/" + c.ID)
+}
+
+// updatePage makes the page for somebody who may change the container of the address.
+func (ui *UI) updatePage(v *visit) (p specPage, view service.ContainerView, err error) {
+	container, err := id(v.Ctx, "container")
+	if err != nil {
+		return p, view, err
+	}
+	if view, err = ui.svc.Container(v.Actor, container); err != nil {
+		return p, view, err
+	}
+	if !view.Rights[auth.EditContainer] {
+		return p, view, errNotAllowed
+	}
+	detail := "/containers/detail/" + container
+	p = specPage{frame: ui.frame(v, "Update container"), Action: "/containers/update/" + container, Submit: "Update", Cancel: detail,
+		Trail: []crumb{{"Projects", "/"}, {view.ProjectTitle, "/containers/" + view.Project}, {view.Title, detail}},
+		Seen:  view.ModifiedAt.Format(time.RFC3339Nano), Fields: showSpec(specFields, &view.Spec)}
+	if view.State == state.Running || view.State == state.Paused {
+		p.Hint = "The app is restarted with what you change here. Who uses it now may lose unsaved work."
+	}
+	return p, view, nil
+}
+
+func (ui *UI) showUpdate(v *visit) error {
+	p, _, err := ui.updatePage(v)
 	if err != nil {
 		return err
 	}
 	return render(v.Ctx, fiber.StatusOK, p)
 }
 
-func (ui *UI) create(v *visit) error {
-	p, err := ui.createPage(v)
+func (ui *UI) update(v *visit) error {
+	p, view, err := ui.updatePage(v)
 	if err != nil {
 		return err
 	}
-	for i := range p.Fields {
-		p.Fields[i].Value = strings.Clone(v.FormValue(p.Fields[i].Name))
-	}
-	in, wrong := containerInput(p.Fields)
-	var c state.Container
-	if len(wrong) > 0 {
-		err = &state.Error{Code: state.Invalid, Message: correctFields, Fields: wrong}
-	} else {
-		c, err = ui.svc.CreateContainer(v.UserContext(), v.Actor, p.Project, in)
-	}
+	p.Seen = strings.Clone(v.FormValue("date_modified"))
+	seen, err := time.Parse(time.RFC3339Nano, p.Seen)
 	if err != nil {
-		status, fields, message, show := formError(v.Ctx, err)
-		if !show {
-			return err
-		}
-		p.Error = message
-		for i := range p.Fields {
-			p.Fields[i].Errors = fields[p.Fields[i].Name]
-		}
-		return render(v.Ctx, status, p)
+		return errStalePage
 	}
-	ui.setFlash(v.Ctx, flash{Text: "Container created."})
+	in := service.ContainerInput{Spec: view.Spec, Template: view.Template}
+	if err := p.read(v, specFields, &in.Spec); err != nil {
+		return p.sendBack(v, err)
+	}
+	c, restarted, err := ui.svc.UpdateContainer(v.UserContext(), v.Actor, view.ID, in, seen)
+	if err != nil {
+		return p.sendBack(v, err)
+	}
+	done := flash{Text: "Container updated."}
+	if restarted {
+		done.Text = "Container updated and restarted."
+	}
+	ui.setFlash(v.Ctx, done)
 	return v.Redirect("/containers/detail/" + c.ID)
 }
 
 const correctFields = "Please correct the marked fields."
-
-// containerInput reads the form; wrong has the fields that should be numbers and aren't.
-func containerInput(fields []field) (in service.ContainerInput, wrong map[string][]string) {
-	text := make(map[string]string, len(fields))
-	for _, f := range fields {
-		text[f.Name] = strings.ReplaceAll(f.Value, "\r\n", "\n")
-	}
-	wrong = make(map[string][]string)
-	number := func(name string) *int {
-		value := strings.TrimSpace(text[name])
-		if value == "" {
-			return nil
-		}
-		n, err := strconv.Atoi(value)
-		if err != nil {
-			wrong[name] = []string{"A valid integer is required."}
-		}
-		return &n
-	}
-	cpus := func(name string) *float64 {
-		value := strings.TrimSpace(text[name])
-		if value == "" {
-			return nil
-		}
-		n, err := strconv.ParseFloat(value, 64)
-		if err != nil || n != n {
-			wrong[name] = []string{"Enter a number of CPUs such as 0.5 or 2."}
-		}
-		return &n
-	}
-	bytes := func(name string) *int64 {
-		value := strings.TrimSpace(text[name])
-		if value == "" {
-			return nil
-		}
-		n, err := units.RAMInBytes(value)
-		if err != nil {
-			wrong[name] = []string{"Enter a size such as 512 MiB or 2 GiB."}
-		}
-		return &n
-	}
-	in = service.ContainerInput{
-		Title: text["title"], Description: text["description"], Repository: text["repository"], Tag: text["tag"],
-		Port: number("container_port"), Path: strings.TrimSpace(text["container_path"]),
-		KeepPrefix:  text["keep_prefix"] != "",
-		Timeout:     number("timeout"),
-		Environment: []byte(text["environment"]), SecretKeys: text["environment_secret_keys"], Command: text["command"],
-		Constraints:    strings.Split(text["constraints"], "\n"),
-		CPUReservation: cpus("cpu_reservation"), CPULimit: cpus("cpu_limit"),
-		MemoryReservation: bytes("memory_reservation"), MemoryLimit: bytes("memory_limit"),
-	}
-	return in, wrong
-}
 
 // formError tells how to show an error in the form that caused it; show is false for one that has its own page.
 func formError(c *fiber.Ctx, err error) (status int, fields map[string][]string, message string, show bool) {

@@ -23,7 +23,7 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 	f := frame{Assets: &assets{}}
 	return map[string]interface{ Render(io.Writer) error }{
 		"error": errorPage{frame: f}, "login": loginPage{frame: f}, "logout": logoutPage{f}, "home": homePage{frame: f},
-		"containers": containersPage{frame: f}, "detail": detailPage{frame: f}, "create": createPage{frame: f},
+		"containers": containersPage{frame: f}, "detail": detailPage{frame: f}, "spec": specPage{frame: f},
 		"delete": deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
 		"account": accountPage{frame: f},

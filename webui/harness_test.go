@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
-	bolt "go.etcd.io/bbolt"
 
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/pki"
@@ -38,6 +37,7 @@ type site struct {
 	users   map[string]string // user name → user id
 	seq     uint64
 	tasks   fakeTasks
+	figures fakeFigures
 }
 
 var people = []string{"owner", "contributor", "guest", "outsider", "admin"}
@@ -49,7 +49,6 @@ func newSite(t *testing.T) *site {
 		s.users[name] = uuid.NewString()
 	}
 	dir := t.TempDir()
-	s.seedRoles(filepath.Join(dir, "state.db"))
 	store, err := state.Open(filepath.Join(dir, "state.db"))
 	require.NoError(t, err)
 	layer, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,8 +65,9 @@ func newSite(t *testing.T) *site {
 	defer cancel()
 	require.NoError(t, s.node.WaitLeader(ctx))
 	s.fill()
-	svc := service.New(s.node, sealer{}, noProgress{}, quiet)
+	svc := service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
 	svc.UseTasks(&s.tasks)
+	svc.UseFigures(&s.figures)
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})
 	require.NoError(t, err)
 	s.serve()
@@ -89,26 +89,6 @@ func (s *site) serve() {
 	})
 }
 
-// seedRoles writes roles straight into the file, because no command gives a role other than that of the owner yet.
-func (s *site) seedRoles(path string) {
-	db, err := bolt.Open(path, 0o600, nil)
-	require.NoError(s.t, err)
-	require.NoError(s.t, db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte("roles"))
-		if err != nil {
-			return err
-		}
-		for user, role := range map[string]state.Role{"contributor": state.Contributor, "guest": state.Guest} {
-			text := append([]byte{0x60 | byte(len(role))}, role...) // CBOR text of less than 24 bytes
-			if err := b.Put([]byte(s.project+"\x00"+s.users[user]), text); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
-	require.NoError(s.t, db.Close())
-}
-
 const password = "correct horse"
 
 func (s *site) fill() {
@@ -121,6 +101,9 @@ func (s *site) fill() {
 	}
 	s.propose(&state.ProjectCreated{Owner: s.users["owner"], Project: state.Project{ID: s.project, Title: "Mice",
 		Type: state.TypeProject, Description: "About <i>mice</i>"}})
+	for user, role := range map[string]state.Role{"contributor": state.Contributor, "guest": state.Guest} {
+		s.propose(&state.RoleAssigned{ID: uuid.NewString(), Project: s.project, User: s.users[user], Role: role})
+	}
 	s.propose(&state.NodeRegistered{Node: state.Node{ID: "n1", Name: "docker-1"}})
 }
 
@@ -140,9 +123,10 @@ func (s *site) propose(c state.Command) any {
 
 // container makes one that was never started.
 func (s *site) container(title string) string {
-	c := state.Container{ID: uuid.NewString(), Project: s.project, Title: title, Repository: "nginx", Tag: "latest", Port: 80,
-		Path: "app/", Timeout: 60, MaxRetries: 5, InactivityDays: 7, CreatedAt: time.Now().UTC(),
-		Environment: []byte(`{"B":"<masked>","A":1}`), SecretKeys: []string{"B"}}
+	c := state.Container{ID: uuid.NewString(), Project: s.project, Spec: state.Spec{
+		Title: title, Repository: "nginx", Tag: "latest", Port: 80, Path: "app/", Timeout: 60, MaxRetries: 5, InactivityDays: 7,
+		Environment: []byte(`{"B":"<masked>","A":1}`), SecretKeys: []string{"B"},
+	}, CreatedAt: time.Now().UTC()}
 	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
 	return c.ID
 }

@@ -34,6 +34,8 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"GET", "/containers/" + s.project, [4]int{302, 404, 200, 200}},
 		{"GET", "/containers/create/" + s.project, [4]int{302, 404, 403, 200}},
 		{"POST", "/containers/create/" + s.project, [4]int{302, 404, 403, 400}},
+		{"GET", "/containers/update/" + fresh, [4]int{302, 404, 403, 200}},
+		{"POST", "/containers/update/" + fresh, [4]int{302, 404, 403, 403}}, // a form without the version that it is based on
 		{"GET", "/containers/detail/" + fresh, [4]int{302, 404, 200, 200}},
 		{"GET", "/containers/delete/" + fresh, [4]int{302, 404, 403, 200}},
 		{"GET", "/containers/start/" + fresh, [4]int{302, 405, 405, 405}},
@@ -42,6 +44,9 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"POST", "/containers/delete/" + failed, [4]int{302, 404, 403, -1}},
 		{"GET", "/containers/ajax/get-dynamic-details/" + fresh, [4]int{401, 404, 200, 200}},
 		{"GET", "/containers/ajax/events/" + fresh, [4]int{401, 404, -1, -1}},
+		{"GET", "/containers/ajax/figures/container/" + fresh, [4]int{401, 404, 200, 200}},
+		{"GET", "/containers/ajax/figures/project/" + s.project, [4]int{401, 404, 200, 200}},
+		{"GET", "/containers/ajax/figures/node/" + uuid.NewString(), [4]int{401, 404, 404, 404}},
 		{"GET", "/containers/proxy/lobby/" + failed, [4]int{302, 404, 200, 200}},
 		{"POST", "/containers/proxy/lobby/" + failed, [4]int{302, 404, 302, 302}},
 		{"GET", "/account/", [4]int{302, 200, 200, 200}},

@@ -100,6 +100,7 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerLobby(app)
 	ui.registerHandOver(app)
 	ui.registerEvents(app)
+	ui.registerFigures(app)
 	ui.registerCreate(app)
 	ui.registerActions(app)
 	ui.registerContainers(app) // last: /containers/:project fits much

@@ -82,6 +82,8 @@ func (c *Container) Shown() string {
 // MaxPending bounds how many actions may wait for a Docker host in the whole cluster.
 const MaxPending = 256
 
+var errTooManyPending = Errorf(TooMany, "Too many actions are waiting for a Docker host. Try again in a minute.")
+
 // ActionRequested makes an action the container's next goal. Applied, it returns the Container.
 type ActionRequested struct {
 	Container string
@@ -109,7 +111,7 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 		return cont, cont.remove(tx) // no Docker host has it
 	}
 	if !cont.Pending() && tx.pendingCount() >= MaxPending {
-		return nil, Errorf(TooMany, "Too many actions are waiting for a Docker host. Try again in a minute.")
+		return nil, errTooManyPending
 	}
 	before := cont
 	cont.goal(c.Action, c.User, c.Time)
@@ -119,10 +121,7 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	if err := tx.putRaw(bucketPending, []byte(cont.ID), []byte{}); err != nil {
 		return nil, err
 	}
-	text := strings.ToUpper(string(c.Action[:1])) + string(c.Action[1:])
-	if c.Via != "" {
-		text += " " + c.Via
-	}
+	text := withVia(strings.ToUpper(string(c.Action[:1]))+string(c.Action[1:]), c.Via)
 	err = tx.log(cont.ID, LogEntry{Time: c.Time, Level: Info, User: c.User, Process: ProcessAction, Text: text})
 	if err != nil {
 		return nil, err

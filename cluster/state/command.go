@@ -34,6 +34,15 @@ var kinds = map[Kind]func() Command{
 	16: func() Command { return &SessionsClosed{} },
 	19: func() Command { return &AppCodeUsed{} },
 	20: func() Command { return &ProjectCreated{} },
+	21: func() Command { return &ProjectChanged{} },
+	22: func() Command { return &ProjectDeleted{} },
+	23: func() Command { return &RoleAssigned{} },
+	24: func() Command { return &RoleRemoved{} },
+	25: func() Command { return &OwnershipTransferred{} },
+	26: func() Command { return &GroupRolesSet{} },
+	27: func() Command { return &InviteCreated{} },
+	28: func() Command { return &InviteRevoked{} },
+	29: func() Command { return &InviteAccepted{} },
 	30: func() Command { return &ContainerCreated{} },
 	31: func() Command { return &ActionRequested{} },
 	32: func() Command { return &ContainerPlaced{} },
@@ -41,6 +50,7 @@ var kinds = map[Kind]func() Command{
 	34: func() Command { return &ContainerLost{} },
 	35: func() Command { return &ContainerMoveRequested{} },
 	36: func() Command { return &AppsAccessed{} },
+	37: func() Command { return &ContainerUpdated{} },
 	40: func() Command { return &NodeRegistered{} },
 	41: func() Command { return &NodeHealthChanged{} },
 	42: func() Command { return &NodeAvailabilitySet{} },
@@ -59,6 +69,8 @@ var kinds = map[Kind]func() Command{
 	98: func() Command { return &FileRemoved{} },
 	80: func() Command { return &TaskRan{} },
 	81: func() Command { return &QuotaSet{} },
+	// 100 to 109 are the timeline's.
+	100: func() Command { return &Recorded{} },
 }
 
 // commandFormat is the first byte of every encoded command.

@@ -1,66 +1,24 @@
 package state
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/distribution/reference"
-	"github.com/kballard/go-shellquote"
-)
-
-// Masked stands for a secret value wherever one would be shown.
-const Masked = "<masked>"
-
-// Limits of a container's fields, in bytes unless said otherwise.
-const (
-	MaxTitle       = 512
-	MaxDescription = 64 << 10
-	MaxRepository  = 512
-	MaxTag         = 128
-	MaxPath        = 512
-	MaxEnvironment = 128 << 10
-	MaxCommand     = 32 << 10
-	MaxTimeout     = 3600 // seconds
-	MaxRetries     = 100
-	maxDepth       = 32 // levels of nesting of the environment
 )
 
 // Container is one app of a project: what people entered, what they want of it, and what it was last known to be.
 type Container struct {
-	ID          string
-	Project     string
-	Title       string // unique in the project
-	Description string
-	Repository  string // image name, with the registry where it isn't Docker Hub
-	Tag         string
-	Port        int    // the web server's port in the container
-	Path        string // added to the proxy's address when the app is opened
-	// KeepPrefix leaves /containers/proxy/<ID> in front of the paths that the app is asked for.
-	KeepPrefix bool
-	// HeartbeatURL is kept for the clients that set it.
-	HeartbeatURL string
-	Timeout      int // seconds, for each Docker call but the pull
-	// Environment is a JSON object, nil for none. Values of SecretKeys read Masked in it; Secrets has the sealed JSON
-	// values.
-	Environment    []byte
-	SecretKeys     []string
-	Secrets        map[string][]byte
-	Command        string // split as a shell would; empty for the image's own
-	MaxRetries     int
-	InactivityDays int
-	// Constraints are conditions on the node, all of which it must meet; see ParseConstraint.
-	Constraints []string
-	// What the node must have left for the container, and what Docker lets it use: thousandths of a CPU, and bytes;
-	// 0 for nothing and for no limit.
-	ReservedMilliCPUs, LimitMilliCPUs int64
-	ReservedMemory, LimitMemory       int64
-	CreatedAt                         time.Time
-	ModifiedAt                        time.Time
+	ID      string
+	Project string
+	// Spec is flattened in the encoding, so that records from before it was a type of its own read the same. Its title is
+	// unique in the project.
+	Spec
+	// Secrets has the sealed JSON values of SecretKeys.
+	Secrets map[string][]byte
+	// Template is the id of the template that the definition came from; empty for none. The template may be gone.
+	Template   string
+	CreatedAt  time.Time
+	ModifiedAt time.Time // when people last changed the definition
 
 	// What should be. Generation grows with every action.
 	Generation uint64
@@ -83,157 +41,6 @@ type Container struct {
 	ExitCode       int
 }
 
-// Image is the full image reference.
-func (c *Container) Image() string {
-	if c.Tag == "" {
-		return c.Repository
-	}
-	return c.Repository + ":" + c.Tag
-}
-
-// Validate checks the rules that hold for every container.
-func (c *Container) Validate() error {
-	f := fieldErrors{}
-	requireText(f, "title", c.Title, MaxTitle)
-	checkText(f, "description", c.Description, MaxDescription)
-	requireText(f, "repository", c.Repository, MaxRepository)
-	checkText(f, "tag", c.Tag, MaxTag)
-	checkText(f, "container_path", c.Path, MaxPath)
-	checkText(f, "heartbeat_url", c.HeartbeatURL, MaxPath)
-	checkText(f, "command", c.Command, MaxCommand)
-	checkNumber(f, "container_port", c.Port, 1, 65535)
-	checkNumber(f, "timeout", c.Timeout, 1, MaxTimeout)
-	checkNumber(f, "max_retries", c.MaxRetries, 0, MaxRetries)
-	checkNumber(f, "inactivity_threshold", c.InactivityDays, 1, 3650)
-	if len(f["repository"])+len(f["tag"]) == 0 {
-		if _, err := reference.ParseNormalizedNamed(c.Image()); err != nil {
-			f.add("repository", "This is not an image name that Docker knows, such as nginx or registry.example.org/group/app.")
-		}
-	}
-	if _, err := shellquote.Split(c.Command); err != nil {
-		f.add("command", "A quote in the command isn't closed.")
-	}
-	if strings.ContainsAny(c.Path, "?#\r\n") {
-		f.add("container_path", "A path can't contain ? or # or line ends.")
-	}
-	c.validateEnvironment(f)
-	c.validateResources(f)
-	return f.err()
-}
-
-// The bounds of reservations and limits, far above any machine's.
-const (
-	maxMilliCPUs = 1 << 20
-	maxMemory    = 1 << 50
-	// minLimitMemory is the least that Docker takes, in bytes.
-	minLimitMemory = 6 << 20
-)
-
-func (c *Container) validateResources(f fieldErrors) {
-	if len(c.Constraints) > MaxConstraints {
-		f.add("constraints", "A container can have "+itoa(MaxConstraints)+" constraints at most.")
-	}
-	for _, text := range c.Constraints {
-		if _, err := ParseConstraint(text); err != nil {
-			f.add("constraints", "\""+text+"\" can't be used: "+err.Error()+".")
-		}
-	}
-	for _, cpu := range []struct {
-		field string
-		n     int64
-	}{{"cpu_reservation", c.ReservedMilliCPUs}, {"cpu_limit", c.LimitMilliCPUs}} {
-		if cpu.n < 0 || cpu.n > maxMilliCPUs {
-			f.add(cpu.field, "Give a number of CPUs such as 0.5 or 2, or 0 for none.")
-		}
-	}
-	for _, memory := range []struct {
-		field string
-		n     int64
-	}{{"memory_reservation", c.ReservedMemory}, {"memory_limit", c.LimitMemory}} {
-		if memory.n < 0 || memory.n > maxMemory {
-			f.add(memory.field, "Give a number of bytes, or 0 for none.")
-		}
-	}
-	if c.LimitMemory > 0 && c.LimitMemory < minLimitMemory {
-		f.add("memory_limit", "Docker needs a limit of at least 6 MiB.")
-	}
-	if c.LimitMilliCPUs > 0 && c.ReservedMilliCPUs > c.LimitMilliCPUs {
-		f.add("cpu_reservation", "The reservation can't be more than the limit.")
-	}
-	if c.LimitMemory > 0 && c.ReservedMemory > c.LimitMemory {
-		f.add("memory_reservation", "The reservation can't be more than the limit.")
-	}
-}
-
-func (c *Container) validateEnvironment(f fieldErrors) {
-	if c.Environment == nil {
-		return
-	}
-	if len(c.Environment) > MaxEnvironment {
-		f.add("environment", "Ensure this field has no more than "+itoa(MaxEnvironment)+" characters.")
-		return
-	}
-	env, err := ParseEnvironment(c.Environment)
-	if err != nil {
-		f.add("environment", "Environment must be a dictionary!")
-		return
-	}
-	if depth(c.Environment) > maxDepth {
-		f.add("environment", "Ensure this field is nested at most "+itoa(maxDepth)+" levels deep.")
-	}
-	for k, value := range env {
-		if k == "" || strings.ContainsAny(k, "=\x00") {
-			f.add("environment", "A variable's name can't be empty or contain =.")
-		}
-		if bytes.Contains(value, []byte(`\u0000`)) {
-			f.add("environment", "A variable's value can't contain a zero character.")
-		}
-	}
-	for _, k := range c.SecretKeys {
-		if _, ok := env[k]; !ok {
-			f.add("environment_secret_keys", "Secret key \""+k+"\" is not in environment!")
-		}
-	}
-}
-
-// depth is how deep valid JSON is nested.
-func depth(text []byte) (deepest int) {
-	at := 0
-	for d := json.NewDecoder(bytes.NewReader(text)); ; {
-		token, err := d.Token()
-		if err != nil {
-			return deepest
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			at++
-			deepest = max(deepest, at)
-		case json.Delim('}'), json.Delim(']'):
-			at--
-		}
-	}
-}
-
-// ParseEnvironment reads a JSON object and keeps each value as it was written.
-func ParseEnvironment(text []byte) (map[string]json.RawMessage, error) {
-	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' {
-		return nil, Errorf(Invalid, "Environment must be a dictionary!")
-	}
-	var env map[string]json.RawMessage
-	if err := json.Unmarshal(text, &env); err != nil {
-		return nil, Errorf(Invalid, "Environment must be a dictionary!")
-	}
-	return env, nil
-}
-
-func checkNumber(f fieldErrors, field string, n, low, high int) {
-	if n < low || n > high {
-		f.add(field, "Ensure this value is between "+itoa(low)+" and "+itoa(high)+".")
-	}
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }
-
 // ContainerCreated adds a container. Applied, it returns the Container.
 type ContainerCreated struct {
 	Container Container
@@ -250,24 +57,109 @@ func (c *ContainerCreated) apply(tx *Tx) (any, error) {
 	if err != nil || !ok || project.Type != TypeProject {
 		return nil, orNotFound(err, "There is no such project.")
 	}
-	title := key(cont.Project, cont.Title)
-	if tx.btx.Bucket(bucketTitles).Get(title) != nil {
-		return nil, &Error{Code: Invalid, Message: "There is a container of this title in the project already.",
-			Fields: map[string][]string{"title": {"Container with this Project and Title already exists."}}}
+	if project.Deleting {
+		return nil, Errorf(Conflict, "The project is being deleted.")
 	}
-	if err := tx.putRaw(bucketTitles, title, []byte(cont.ID)); err != nil {
+	if err := cont.titleTaken(tx); err != nil {
+		return nil, err
+	}
+	if err := tx.putRaw(bucketTitles, key(cont.Project, cont.Title), []byte(cont.ID)); err != nil {
 		return nil, err
 	}
 	cont.State = Initial
-	text := "Created"
-	if c.Via != "" {
-		text += " " + c.Via
-	}
-	err = tx.log(cont.ID, LogEntry{Time: cont.CreatedAt, Level: Info, User: c.User, Process: ProcessObject, Text: text})
+	err = tx.log(cont.ID, LogEntry{Time: cont.CreatedAt, Level: Info, User: c.User, Process: ProcessObject, Text: withVia("Created", c.Via)})
 	if err != nil {
 		return nil, err
 	}
 	return cont, cont.save(tx)
+}
+
+// titleTaken refuses a title that another container of the project has.
+func (c *Container) titleTaken(tx *Tx) error {
+	if id := tx.btx.Bucket(bucketTitles).Get(key(c.Project, c.Title)); id == nil || string(id) == c.ID {
+		return nil
+	}
+	return &Error{Code: Invalid, Message: "There is a container of this title in the project already.",
+		Fields: map[string][]string{"title": {"Container with this Project and Title already exists."}}}
+}
+
+// ContainerUpdated gives a container a new definition. One that runs, is paused, or is on its way there, is restarted with
+// it. Applied, it returns the Container.
+type ContainerUpdated struct {
+	Container string
+	Spec      Spec
+	// Secrets has the sealed values of Spec.SecretKeys.
+	Secrets map[string][]byte
+	// Template is the one that the definition came from; empty for none.
+	Template string
+	// Seen is Container.ModifiedAt as the user saw it: an update that is based on an older definition is refused.
+	Seen time.Time
+	User string // user name, for the log
+	Via  string
+	Time time.Time
+}
+
+func (c *ContainerUpdated) apply(tx *Tx) (any, error) {
+	cont, ok, err := tx.Container(c.Container)
+	if err != nil || !ok {
+		return nil, orNotFound(err, "There is no such container.")
+	}
+	if err := c.Spec.Validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case !cont.ModifiedAt.Equal(c.Seen):
+		return nil, Errorf(Conflict, "Somebody else has changed this container in the meantime. Look at it as it is now, and make your changes again.")
+	case cont.Pending() && cont.Action == Delete:
+		return nil, Errorf(Conflict, "This container is being deleted.")
+	case cont.active() && !cont.Pending() && tx.pendingCount() >= MaxPending:
+		return nil, errTooManyPending
+	}
+	before, restart := cont, cont.active()
+	cont.Spec, cont.Secrets, cont.Template = c.Spec, c.Secrets, c.Template
+	if cont.ModifiedAt = c.Time; !c.Time.After(c.Seen) {
+		cont.ModifiedAt = c.Seen.Add(1) // clocks differ between managers, and each definition has a time of its own
+	}
+	if restart {
+		cont.goal(Restart, c.User, c.Time)
+	}
+	if err := cont.titleTaken(tx); err != nil {
+		return nil, err
+	}
+	if err := tx.checkQuota(&before, &cont); err != nil {
+		return nil, err
+	}
+	return cont, c.store(tx, &before, &cont)
+}
+
+// store writes what the update has decided on.
+func (c *ContainerUpdated) store(tx *Tx, before, cont *Container) error {
+	lines := []LogEntry{{Time: c.Time, Level: Info, User: c.User, Process: ProcessObject, Text: withVia("Updated", c.Via)}}
+	if cont.Generation != before.Generation {
+		lines = append(lines, LogEntry{Time: c.Time, Level: Info, User: c.User, Process: ProcessAction, Text: withVia("Restart", c.Via)})
+		if err := tx.putRaw(bucketPending, []byte(cont.ID), []byte{}); err != nil {
+			return err
+		}
+		tx.touch(TopicPending)
+	}
+	if err := tx.delete(bucketTitles, key(before.Project, before.Title)); err != nil {
+		return err
+	}
+	if err := tx.putRaw(bucketTitles, key(cont.Project, cont.Title), []byte(cont.ID)); err != nil {
+		return err
+	}
+	if err := tx.log(cont.ID, lines...); err != nil {
+		return err
+	}
+	return cont.save(tx)
+}
+
+// withVia is a log line's text with the way that the wish came by, if that is worth telling.
+func withVia(text, via string) string {
+	if via == "" {
+		return text
+	}
+	return text + " " + via
 }
 
 func (c *Container) save(tx *Tx) error {
@@ -300,10 +192,10 @@ func (c *Container) remove(tx *Tx) error {
 			return err
 		}
 	}
-	if err := tx.removeAccesses(c.ID); err != nil {
+	if err := errors.Join(tx.removeAccesses(c.ID), tx.removeLog(c.ID)); err != nil {
 		return err
 	}
-	return tx.removeLog(c.ID)
+	return tx.removeIfEmptied(c.Project)
 }
 
 // stored is the container's record as it stands; nil where there is none.

@@ -12,12 +12,17 @@ import (
 	"kiosc/cluster/state"
 )
 
-// rewrite changes a store's file while it is closed.
+// rewrite gives a store's file, while it is closed, an older or newer format, in which ana owns Mice.
 func rewrite(t *testing.T, path string, format uint64, without ...string) {
 	t.Helper()
 	db, err := bolt.Open(path, 0o600, nil)
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(tx *bolt.Tx) error {
+		if format < 3 {
+			without = append(without, "children", "role_ids")
+			role := append([]byte{0x60 | byte(len(state.Owner))}, state.Owner...) // CBOR text of less than 24 bytes
+			require.NoError(t, tx.Bucket([]byte("roles")).Put([]byte("p1\x00u1"), role))
+		}
 		for _, name := range without {
 			require.NoError(t, tx.DeleteBucket([]byte(name)))
 		}
@@ -57,6 +62,9 @@ func TestAnOlderFormatIsBroughtUpToDate(t *testing.T) {
 	t.Cleanup(func() { f.store.Close() })
 	require.Equal(t, state.Usage{Placed: 1, Active: 1}, f.usage("n1"))
 	require.Equal(t, []string{"t1"}, f.tokens("u1"))
+	require.Equal(t, state.Owner, f.role("p1", "u1"))
+	f.refused(state.Invalid, &state.ProjectCreated{Project: state.Project{ID: "p2", Title: "Mice", Type: state.TypeProject}, Owner: "u1"})
+	f.refused(state.Conflict, &state.RoleRemoved{Project: "p1", User: "u1"})
 	f.refused(state.Conflict, &state.NodeRegistered{Node: state.Node{ID: "n2", Name: "host1", Role: state.AgentNode}})
 	f.must(&state.SessionOpened{Session: state.Session{Hash: hash('1', 2), User: "u1", CreatedAt: first.ExpiresAt, ExpiresAt: t0.Add(2 * time.Hour)}})
 	require.False(t, f.session(first.Hash), "the index knows it")

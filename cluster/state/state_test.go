@@ -60,8 +60,9 @@ func (f *fixture) refused(code state.Code, c state.Command) {
 }
 
 func container(id string) state.Container {
-	return state.Container{ID: id, Project: "p1", Title: "App " + id, Repository: "nginx", Tag: "1", Port: 80, Timeout: 60,
-		MaxRetries: 5, InactivityDays: 7, CreatedAt: t0}
+	return state.Container{ID: id, Project: "p1", Spec: state.Spec{
+		Title: "App " + id, Repository: "nginx", Tag: "1", Port: 80, Timeout: 60, MaxRetries: 5, InactivityDays: 7,
+	}, CreatedAt: t0}
 }
 
 func (f *fixture) container(id string) (c state.Container, ok bool) {

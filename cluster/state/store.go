@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,50 +20,60 @@ import (
 // Format is the version of the store's layout. A store with a higher one is refused; a lower one is migrated at Open.
 const Format = 3
 
+// buckets are all buckets of the file, as bucket has named them.
+var buckets [][]byte
+
+// bucket names a bucket, which Open makes where it isn't there.
+func bucket(name string) []byte {
+	buckets = append(buckets, []byte(name))
+	return []byte(name)
+}
+
 // The buckets. Keys of ids are their text form; composed keys are joined with a zero byte.
 var (
-	bucketMeta       = []byte("meta")        // name → value, see the meta keys
-	bucketUsers      = []byte("users")       // user id → User
-	bucketUserNames  = []byte("user_names")  // user name → user id
-	bucketSessions   = []byte("sessions")    // hash → Session
-	bucketTokens     = []byte("tokens")      // hash → Token
-	bucketSessionsOf = []byte("sessions_of") // user id, hash → nothing
-	bucketTokensOf   = []byte("tokens_of")   // user id, hash → nothing
-	bucketProjects   = []byte("projects")    // project id → Project
-	bucketRoles      = []byte("roles")       // project id, user id → Role
-	bucketContainers = []byte("containers")  // container id → Container
-	bucketTitles     = []byte("titles")      // project id, title → container id
-	bucketPending    = []byte("pending")     // container id of each container whose action isn't done → nothing
-	bucketNodes      = []byte("nodes")       // node id → Node
-	bucketNodeNames  = []byte("node_names")  // role, node name → node id
-	bucketRevoked    = []byte("revoked")     // id of each removed node → when
-	bucketPlaced     = []byte("placed")      // node id, container id → nothing
-	bucketUsage      = []byte("usage")       // node id → Usage
-	bucketLogs       = []byte("logs")        // container id, sequence (8 bytes) → LogChunk
-	bucketLogMeta    = []byte("log_meta")    // container id → LogMeta
-	bucketJoinTokens = []byte("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
-	bucketAppCodes   = []byte("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
-	bucketAccesses   = []byte("accesses")    // container id, user name → when the user last used the app
-	bucketTasks      = []byte("tasks")       // name of a periodic task → TaskRun
-	bucketQuotas     = []byte("quotas")      // project id, or site → Quota
-	bucketUsed       = []byte("used")        // project id, or site → Used
+	bucketMeta       = bucket("meta")        // name → value, see the meta keys
+	bucketUsers      = bucket("users")       // user id → User
+	bucketUserNames  = bucket("user_names")  // user name → user id
+	bucketSessions   = bucket("sessions")    // hash → Session
+	bucketTokens     = bucket("tokens")      // hash → Token
+	bucketSessionsOf = bucket("sessions_of") // user id, hash → nothing
+	bucketTokensOf   = bucket("tokens_of")   // user id, hash → nothing
+	bucketProjects   = bucket("projects")    // project id → Project
+	bucketChildren   = bucket("children")    // project id of the category or "", title → project id
+	bucketRoles      = bucket("roles")       // project id, user id → RoleAssignment
+	bucketRoleIDs    = bucket("role_ids")    // id of a role assignment → its key in roles
+	bucketGroupRoles = bucket("group_roles") // project id, user id → Role by groups of a directory
+	bucketInvites    = bucket("invites")     // project id, invite id → Invite
+	bucketContainers = bucket("containers")  // container id → Container
+	bucketTitles     = bucket("titles")      // project id, title → container id
+	bucketPending    = bucket("pending")     // container id of each container whose action isn't done → nothing
+	bucketNodes      = bucket("nodes")       // node id → Node
+	bucketNodeNames  = bucket("node_names")  // role, node name → node id
+	bucketRevoked    = bucket("revoked")     // id of each removed node → when
+	bucketPlaced     = bucket("placed")      // node id, container id → nothing
+	bucketUsage      = bucket("usage")       // node id → Usage
+	bucketLogs       = bucket("logs")        // container id, sequence (8 bytes) → LogChunk
+	bucketLogMeta    = bucket("log_meta")    // container id → LogMeta
+	bucketJoinTokens = bucket("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
+	bucketAppCodes   = bucket("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
+	bucketAccesses   = bucket("accesses")    // container id, user name → when the user last used the app
+	bucketTasks      = bucket("tasks")       // name of a periodic task → TaskRun
+	bucketQuotas     = bucket("quotas")      // project id, or site → Quota
+	bucketUsed       = bucket("used")        // project id, or site → Used
 
-	bucketFolders    = []byte("folders")     // folder id → Folder
-	bucketFiles      = []byte("files")       // file id → File
-	bucketFileNames  = []byte("file_names")  // project id, id of the folder or nothing, d or f, name → id
-	bucketUploads    = []byte("uploads")     // upload id → Upload
-	bucketFileChunks = []byte("file_chunks") // id of the upload that brought it, number (4 bytes) → bytes
+	bucketFolders    = bucket("folders")     // folder id → Folder
+	bucketFiles      = bucket("files")       // file id → File
+	bucketFileNames  = bucket("file_names")  // project id, id of the folder or nothing, d or f, name → id
+	bucketUploads    = bucket("uploads")     // upload id → Upload
+	bucketFileChunks = bucket("file_chunks") // id of the upload that brought it, number (4 bytes) → bytes
 
 	// A content's hash → storedContent; project id, or site → FileUsage.
-	bucketFileContents = []byte("file_contents")
-	bucketFileUsage    = []byte("file_usage")
-
-	buckets = [][]byte{bucketMeta, bucketUsers, bucketUserNames, bucketSessions, bucketTokens, bucketSessionsOf,
-		bucketTokensOf, bucketProjects, bucketRoles, bucketContainers, bucketTitles, bucketPending, bucketNodes,
-		bucketNodeNames, bucketRevoked, bucketPlaced, bucketUsage, bucketLogs, bucketLogMeta, bucketJoinTokens,
-		bucketAppCodes, bucketAccesses, bucketFolders, bucketFiles, bucketFileNames, bucketUploads, bucketFileChunks,
-		bucketFileContents, bucketFileUsage,
-		bucketTasks, bucketQuotas, bucketUsed}
+	bucketFileContents = bucket("file_contents")
+	bucketFileUsage    = bucket("file_usage")
+	bucketGroupRolesOf = bucket("group_roles_of") // user id, project id → nothing
+	bucketInviteHashes = bucket("invite_hashes")  // hash → key in invites
+	bucketEvents       = bucket("events")         // number (8 bytes) → Event
+	bucketEventsOf     = bucket("events_of")      // project id or "", number (8 bytes) → nothing
 
 	metaFormat  = []byte("format")
 	metaIndex   = []byte("index")
@@ -105,12 +116,16 @@ func Open(path string) (*Store, error) {
 // ErrLocked says that another process has the store open.
 var ErrLocked = errors.New("the state file is in use by another process")
 
+// mapped is how much of the address space the file gets at once, far more than it needs: growing the mapping would wait
+// for open views and snapshots, and keep all writers waiting meanwhile. It costs no memory.
+const mapped = 16 << 30
+
 func openDB(path string) (*bolt.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the state's directory: %w", err)
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout: time.Second, NoSync: true, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
+		Timeout: time.Second, NoSync: true, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapped,
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, ErrLocked
@@ -143,9 +158,11 @@ var migrations = map[uint64]func(tx *Tx) error{
 			reindex(tx, bucketSessions, func(s Session) error { return tx.putRaw(bucketSessionsOf, owned(s.User, s.Hash), nil) }),
 			reindex(tx, bucketTokens, func(t Token) error { return tx.putRaw(bucketTokensOf, owned(t.User, t.Hash), nil) }))
 	},
-	// What counts against quotas is counted as it changes.
+	// Roles become assignments with an id, the tree has an index, and what counts against quotas is counted as it changes.
 	2: func(tx *Tx) error {
-		return reindex(tx, bucketContainers, func(c Container) error { return countUse(tx, nil, &c) })
+		return errors.Join(assignRoles(tx),
+			reindex(tx, bucketProjects, func(p Project) error { return tx.putRaw(bucketChildren, key(p.Parent, p.Title), []byte(p.ID)) }),
+			reindex(tx, bucketContainers, func(c Container) error { return countUse(tx, nil, &c) }))
 	},
 }
 
@@ -155,6 +172,27 @@ func reindex[T any](tx *Tx, bucket []byte, f func(v T) error) (err error) {
 		err = f(v)
 		return err == nil
 	}), err)
+}
+
+// assignRoles gives the roles of format 2, which were text alone, the form of today.
+func assignRoles(tx *Tx) error {
+	var all []RoleAssignment
+	err := each(tx, bucketRoles, nil, func(k []byte, role Role) bool {
+		project, user, _ := strings.Cut(string(k), "\x00")
+		all = append(all, RoleAssignment{Project: project, User: user, Role: role})
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		r.ID = defaultAssignment(r.Project, r.User)
+		at := key(r.Project, r.User)
+		if err := errors.Join(tx.put(bucketRoles, at, r), tx.putRaw(bucketRoleIDs, []byte(r.ID), at)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // migrate brings the file to this kiosc's format.

@@ -12,12 +12,32 @@ type User struct {
 	ID           string
 	Name         string // unique; what the person types at login
 	FullName     string
+	FirstName    string
+	LastName     string
 	Email        string
-	PasswordHash string // argon2id in PHC form
-	Superuser    bool   // may do everything
-	Active       bool
-	CreatedAt    time.Time
+	PasswordHash string // argon2id in PHC form; empty for who can't log in by a password of Kiosc's own
+	// AuthType says who knows the user's password; empty for AuthLocal.
+	AuthType  AuthType
+	Groups    []string // of the directory, as it names them
+	Superuser bool     // may do everything
+	// SuperuserByGroup says that only a group of a directory makes the user a superuser.
+	SuperuserByGroup bool
+	Active           bool
+	CreatedAt        time.Time
 }
+
+// AuthType says who knows a user's password.
+type AuthType string
+
+// The ways to log in, as SODAR names them.
+const (
+	AuthLocal AuthType = "LOCAL"
+	AuthLDAP  AuthType = "LDAP"
+	AuthOIDC  AuthType = "OIDC"
+)
+
+// Auth is AuthType with its default.
+func (u *User) Auth() AuthType { return cmp.Or(u.AuthType, AuthLocal) }
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,149}$`)
 
@@ -28,6 +48,8 @@ func (u *User) Validate() error {
 		f.add("username", "A user name has 1 to 150 letters, digits or the characters . _ @ + - and begins with a letter or digit.")
 	}
 	checkText(f, "name", u.FullName, 255)
+	checkText(f, "first_name", u.FirstName, 150)
+	checkText(f, "last_name", u.LastName, 150)
 	checkText(f, "email", u.Email, 254)
 	return f.err()
 }
@@ -71,7 +93,9 @@ func (c *UserChanged) apply(tx *Tx) (any, error) {
 	set(&u.FullName, c.FullName)
 	set(&u.Email, c.Email)
 	set(&u.PasswordHash, c.PasswordHash)
-	set(&u.Superuser, c.Superuser)
+	if c.Superuser != nil {
+		u.Superuser, u.SuperuserByGroup = *c.Superuser, false
+	}
 	set(&u.Active, c.Active)
 	if err := u.Validate(); err != nil {
 		return nil, err

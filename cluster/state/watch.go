@@ -5,6 +5,9 @@ import "sync"
 // TopicPending wakes loops that bring containers from what is to what should be.
 const TopicPending = "pending"
 
+// TopicEvents wakes those who look at the timeline.
+const TopicEvents = "events"
+
 // TopicContainer wakes those who look at one container: its record or its log changed.
 func TopicContainer(id string) string { return "container/" + id }
 

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -31,6 +28,8 @@ func (a *API) registerContainers(app *fiber.App) {
 	a.route(api, "/stats/project/:project<guid>", containerMedia, reading(a.showProjectFigures))
 	a.route(api, "/stats/node/:node<guid>", containerMedia, reading(a.showNodeFigures))
 	a.route(api, "/create/:project<guid>", containerMedia, methods{fiber.MethodPost: a.createContainer})
+	a.route(api, "/update/:container<guid>", containerMedia,
+		methods{fiber.MethodPut: a.replaceContainer, fiber.MethodPatch: a.patchContainer})
 	a.route(api, "/delete/:container<guid>", containerMedia, methods{fiber.MethodDelete: a.deleteContainer})
 	// The original starts and stops by GET, and its clients do. HEAD is left out: nobody expects it to do anything.
 	a.route(api, "/start/:container<guid>", containerMedia,
@@ -43,50 +42,26 @@ func (a *API) registerContainers(app *fiber.App) {
 
 // containerJSON is a container in the original's form.
 type containerJSON struct {
-	UUID             string         `json:"sodar_uuid"`
-	DateCreated      string         `json:"date_created"`
-	DateModified     string         `json:"date_modified"`
-	DateStatusUpdate *string        `json:"date_last_status_update"`
-	Project          string         `json:"project"`
-	Title            string         `json:"title"`
-	Description      *string        `json:"description"`
-	Repository       string         `json:"repository"`
-	Tag              string         `json:"tag"`
-	ImageID          *string        `json:"image_id"`
-	ContainerID      *string        `json:"container_id"`
-	ContainerIP      *string        `json:"container_ip"`
-	ContainerPort    int            `json:"container_port"`
-	ContainerPath    string         `json:"container_path"`
-	HeartbeatURL     *string        `json:"heartbeat_url"`
-	HostPort         *int           `json:"host_port"`
-	Timeout          int            `json:"timeout"`
-	State            string         `json:"state"`
-	Environment      map[string]any `json:"environment"`
-	SecretKeys       *string        `json:"environment_secret_keys"`
-	Command          *string        `json:"command"`
-	TemplateSite     *int           `json:"containertemplatesite"`
-	TemplateProject  *int           `json:"containertemplateproject"`
-	MaxRetries       int            `json:"max_retries"`
-	InactivityDays   int            `json:"inactivity_threshold"`
-	// What the original doesn't have: which paths the app is asked for, conditions on the Docker host, and CPUs and bytes.
-	KeepPrefix        bool     `json:"keep_prefix"`
-	Constraints       []string `json:"constraints"`
-	CPUReservation    float64  `json:"cpu_reservation"`
-	CPULimit          float64  `json:"cpu_limit"`
-	MemoryReservation int64    `json:"memory_reservation"`
-	MemoryLimit       int64    `json:"memory_limit"`
+	UUID             string  `json:"sodar_uuid"`
+	DateCreated      string  `json:"date_created"`
+	DateModified     string  `json:"date_modified"`
+	DateStatusUpdate *string `json:"date_last_status_update"`
+	Project          string  `json:"project"`
+	ImageID          *string `json:"image_id"`
+	ContainerID      *string `json:"container_id"`
+	ContainerIP      *string `json:"container_ip"`
+	HostPort         *int    `json:"host_port"`
+	State            string  `json:"state"`
+	// The original has numbers of its database here.
+	TemplateSite    *string `json:"containertemplatesite"`
+	TemplateProject *string `json:"containertemplateproject"`
+	specJSON
 }
 
 func asJSON(c state.Container) containerJSON {
 	out := containerJSON{
 		UUID: c.ID, DateCreated: dateText(c.CreatedAt), DateModified: dateText(c.ModifiedAt), Project: c.Project,
-		Title: c.Title, Description: orNull(c.Description), Repository: c.Repository, Tag: c.Tag, ImageID: orNull(c.ImageID),
-		ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), ContainerPort: c.Port, ContainerPath: c.Path, KeepPrefix: c.KeepPrefix,
-		HeartbeatURL: orNull(c.HeartbeatURL), Timeout: c.Timeout, State: string(c.State), Environment: environment(c),
-		SecretKeys: orNull(strings.Join(c.SecretKeys, ",")), Command: orNull(c.Command), MaxRetries: c.MaxRetries,
-		InactivityDays: c.InactivityDays, Constraints: append([]string{}, c.Constraints...),
-		CPUReservation: float64(c.ReservedMilliCPUs) / 1000, CPULimit: float64(c.LimitMilliCPUs) / 1000,
-		MemoryReservation: c.ReservedMemory, MemoryLimit: c.LimitMemory,
+		ImageID: orNull(c.ImageID), ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), State: string(c.State), specJSON: specOf(&c.Spec),
 	}
 	if !c.StatusAt.IsZero() {
 		out.DateStatusUpdate = orNull(dateText(c.StatusAt))
@@ -95,22 +70,6 @@ func asJSON(c state.Container) containerJSON {
 		out.HostPort = &c.HostPort
 	}
 	return out
-}
-
-// environment is what may be shown of a container's environment. The state has masked the secret values already; a
-// second time here costs little, and a mistake there would cost a lot.
-func environment(c state.Container) (env map[string]any) {
-	numbers := json.NewDecoder(bytes.NewReader(c.Environment))
-	numbers.UseNumber() // a number is shown as it was written
-	if len(c.Environment) == 0 || numbers.Decode(&env) != nil {
-		return nil
-	}
-	for _, k := range c.SecretKeys {
-		if _, ok := env[k]; ok {
-			env[k] = state.Masked
-		}
-	}
-	return env
 }
 
 func dateText(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000000Z") }
@@ -210,34 +169,63 @@ func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	in, err := containerInput(c)
+	in, err := decode(c)
 	if err != nil {
 		return err
 	}
-	made, err := a.service.CreateContainer(c.UserContext(), actor, project, in)
+	spec := a.service.NewSpec()
+	in.require("title", "repository")
+	in.readSpec(&spec)
+	if err := in.err(); err != nil {
+		return err
+	}
+	made, err := a.service.CreateContainer(c.UserContext(), actor, project, service.ContainerInput{Spec: spec})
 	if err != nil {
 		return err
 	}
 	return render(c, fiber.StatusCreated, asJSON(made))
 }
 
-// containerInput reads what a client may say of a new container. Everything else, such as state or container_id, is
-// Kiosc's to say and is ignored.
-func containerInput(c *fiber.Ctx) (service.ContainerInput, error) {
+// replaceContainer gives a container the definition of the request; what that leaves out has its default.
+func (a *API) replaceContainer(c *fiber.Ctx, actor service.Actor) error {
+	return a.updateContainer(c, actor, func(state.Spec) state.Spec { return a.service.NewSpec() }, "title", "repository")
+}
+
+// patchContainer changes what the request names.
+func (a *API) patchContainer(c *fiber.Ctx, actor service.Actor) error {
+	return a.updateContainer(c, actor, func(now state.Spec) state.Spec { return now })
+}
+
+// updateContainer changes a container's definition, beginning with from of the one that it has. Where the request says
+// which date_modified it is based on, that must still be the container's.
+func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor, from func(state.Spec) state.Spec, required ...string) error {
+	container, err := id(c, "container")
+	if err != nil {
+		return err
+	}
 	in, err := decode(c)
 	if err != nil {
-		return service.ContainerInput{}, err
+		return err
 	}
-	return service.ContainerInput{
-		Title: in.requiredText("title"), Description: in.nullableText("description"), Repository: in.requiredText("repository"),
-		Tag: in.text("tag"), Port: in.integer("container_port"), Path: in.text("container_path"), KeepPrefix: in.boolean("keep_prefix"),
-		HeartbeatURL: in.nullableText("heartbeat_url"), Timeout: in.integer("timeout"),
-		Environment: in.raw["environment"], SecretKeys: in.nullableText("environment_secret_keys"),
-		Command: in.nullableText("command"), MaxRetries: in.integer("max_retries"),
-		InactivityDays: in.integer("inactivity_threshold"), Constraints: in.texts("constraints"),
-		CPUReservation: number[float64](in, "cpu_reservation"), CPULimit: number[float64](in, "cpu_limit"),
-		MemoryReservation: number[int64](in, "memory_reservation"), MemoryLimit: number[int64](in, "memory_limit"),
-	}, in.err()
+	view, err := a.service.Container(actor, container)
+	if err != nil {
+		return err
+	}
+	spec, seen := from(view.Spec), view.ModifiedAt
+	in.require(required...)
+	in.readSpec(&spec)
+	if based := in.text("date_modified"); based != "" && based != dateText(seen) {
+		seen = time.Time{} // which no container has, so that the service says what is wrong
+	}
+	if err := in.err(); err != nil {
+		return err
+	}
+	updated, _, err := a.service.UpdateContainer(c.UserContext(), actor, container,
+		service.ContainerInput{Spec: spec, Template: view.Template}, seen)
+	if err != nil {
+		return err
+	}
+	return render(c, fiber.StatusOK, asJSON(updated))
 }
 
 // deleteContainer answers once the container is gone, as the original does, or says what became of the wish.

@@ -22,14 +22,14 @@ import (
 // TestGolden compares a container that has every field with the form that clients of the original know, to the letter.
 func TestGolden(t *testing.T) {
 	s := newSite(t)
-	c := state.Container{
-		ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.project, Title: "Shiny <1>", Description: "An app",
-		Repository: "registry.example.org/lab/shiny", Tag: "1.2", Port: 3838, Path: "app/", HeartbeatURL: "http://x/?a=1&b=2",
-		Timeout: 61, Environment: []byte(`{"B":"<masked>","A":"__KIOSC_URL_PREFIX__/x?a=1\u0026b","N":1.50,"L":[1,null]}`),
-		SecretKeys: []string{"B"}, Secrets: map[string][]byte{"B": []byte("sealed")}, Command: "R -e 'run()'", MaxRetries: 4,
-		InactivityDays: 8, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
-		ModifiedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)),
-	}
+	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.project, Spec: state.Spec{
+		Title: "Shiny <1>", Description: "An app", Repository: "registry.example.org/lab/shiny", Tag: "1.2", Port: 3838,
+		Path: "app/", HeartbeatURL: "http://x/?a=1&b=2", Timeout: 61,
+		Environment: []byte(`{"B":"<masked>","A":"__KIOSC_URL_PREFIX__/x?a=1\u0026b","N":1.50,"L":[1,null]}`),
+		SecretKeys:  []string{"B"}, Command: "R -e 'run()'", MaxRetries: 4, InactivityDays: 8, PullPolicy: state.PullAlways,
+		SharedMemory: 1 << 30, GPUs: state.AllGPUs, Volumes: []state.Volume{{Name: "data", Path: "/data"}}, Lifetime: 3600, ReadOnlyRoot: true,
+	}, Secrets: map[string][]byte{"B": []byte("sealed")}, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
+		ModifiedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}
 	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
 	s.propose(&state.ActionRequested{Container: c.ID, Action: state.Start, User: "owner", Time: time.Now().UTC()})
 	s.report(c.ID, state.Running)
@@ -39,8 +39,9 @@ func TestGolden(t *testing.T) {
 // TestGoldenEmpty is the same for a container that has nothing it needn't have.
 func TestGoldenEmpty(t *testing.T) {
 	s := newSite(t)
-	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.project, Title: "Plain", Repository: "nginx",
-		Port: 80, Timeout: 60, InactivityDays: 7, CreatedAt: time.Unix(0, 0), ModifiedAt: time.Unix(0, 0)}
+	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.project, Spec: state.Spec{
+		Title: "Plain", Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
+	}, CreatedAt: time.Unix(0, 0), ModifiedAt: time.Unix(0, 0)}
 	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
 	golden(t, "container-empty.json", s, s.as("guest").send("GET", "/containers/api/"+s.project, "").body)
 }
@@ -179,7 +180,7 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 func TestUnknownAddresses(t *testing.T) {
 	s := newSite(t)
 	for _, path := range []string{"/containers/api", "/containers/api/", "/containers/api/nonsense", "/containers/api/detail",
-		"/containers/api/detail/x", "/containers/api/detail/" + s.project + "x", "/containers/api/update/" + s.project,
+		"/containers/api/detail/x", "/containers/api/detail/" + s.project + "x", "/containers/api/none/" + s.project,
 		"/containers/api/detail/" + s.project + "/more", "/containers/api/detail/%00", "/project/api/create"} {
 		for _, method := range []string{"GET", "POST", "PATCH"} {
 			got := s.as("root").send(method, path, "")
@@ -199,8 +200,9 @@ func TestPages(t *testing.T) {
 	each(t, 250, func(i int) error {
 		at := base.Add(time.Duration(i) * time.Second)
 		_, err := s.node.Propose(context.Background(), &state.ContainerCreated{Container: state.Container{ID: uuid.NewString(),
-			Project: s.project, Title: fmt.Sprint("App ", i), Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
-			CreatedAt: at, ModifiedAt: at}})
+			Project: s.project, Spec: state.Spec{
+				Title: fmt.Sprint("App ", i), Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
+			}, CreatedAt: at, ModifiedAt: at}})
 		return err
 	})
 	type page struct {
@@ -266,7 +268,9 @@ func TestStartsAreBounded(t *testing.T) {
 	each(t, len(ids), func(i int) error {
 		ids[i] = uuid.NewString()
 		_, err := s.node.Propose(context.Background(), &state.ContainerCreated{Container: state.Container{ID: ids[i],
-			Project: s.project, Title: fmt.Sprint("App ", i), Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7}})
+			Project: s.project, Spec: state.Spec{
+				Title: fmt.Sprint("App ", i), Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
+			}}})
 		return err
 	})
 	var accepted, busy atomic.Int32

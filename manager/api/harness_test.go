@@ -19,7 +19,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
-	bolt "go.etcd.io/bbolt"
 
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/state"
@@ -70,7 +69,6 @@ func newSite(t *testing.T) *site {
 func (s *site) open() {
 	t := s.t
 	file := filepath.Join(t.TempDir(), "state.db")
-	s.seedRoles(file)
 	store, err := state.Open(file)
 	require.NoError(t, err)
 	layer, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,29 +84,9 @@ func (s *site) open() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, s.node.WaitLeader(ctx))
-	s.service = service.New(s.node, sealer{}, noProgress{}, quiet)
+	s.service = service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
 	s.api = api.New(s.service, api.Options{Version: "1.2.3", Logger: quiet, SessionCookie: cookie})
 	s.serve()
-}
-
-// seedRoles writes roles straight into the file, because no command gives a role other than that of the owner yet.
-func (s *site) seedRoles(path string) {
-	db, err := bolt.Open(path, 0o600, nil)
-	require.NoError(s.t, err)
-	require.NoError(s.t, db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte("roles"))
-		if err != nil {
-			return err
-		}
-		for user, role := range map[string]state.Role{"contributor": state.Contributor, "guest": state.Guest} {
-			text := append([]byte{0x60 | byte(len(role))}, role...) // CBOR text of less than 24 bytes
-			if err := b.Put([]byte(s.project+"\x00"+s.users[user]), text); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
-	require.NoError(s.t, db.Close())
 }
 
 func (s *site) serve() {
@@ -147,6 +125,9 @@ func (s *site) fill() {
 	}
 	s.propose(&state.ProjectCreated{Owner: s.users["owner"], Project: state.Project{ID: s.project, Title: "Mice",
 		Type: state.TypeProject, Description: "About <i>mice</i>"}})
+	for user, role := range map[string]state.Role{"contributor": state.Contributor, "guest": state.Guest} {
+		s.propose(&state.RoleAssigned{ID: uuid.NewString(), Project: s.project, User: s.users[user], Role: role})
+	}
 }
 
 func (s *site) propose(c state.Command) any {
@@ -162,8 +143,9 @@ func (s *site) container(title string) string { return s.containerWith(title, 60
 // containerWith makes one with a timeout in seconds.
 func (s *site) containerWith(title string, timeout int) string {
 	s.t.Helper()
-	c := state.Container{ID: uuid.NewString(), Project: s.project, Title: title, Repository: "nginx", Tag: "latest", Port: 80,
-		Timeout: timeout, MaxRetries: 5, InactivityDays: 7, CreatedAt: time.Now().UTC(), ModifiedAt: time.Now().UTC()}
+	c := state.Container{ID: uuid.NewString(), Project: s.project, Spec: state.Spec{
+		Title: title, Repository: "nginx", Tag: "latest", Port: 80, Timeout: timeout, MaxRetries: 5, InactivityDays: 7,
+	}, CreatedAt: time.Now().UTC(), ModifiedAt: time.Now().UTC()}
 	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
 	return c.ID
 }

@@ -110,18 +110,29 @@ func (in *input) value(field string, v any, wrong string) {
 	}
 }
 
+// nullable is value for a field in which null stands for the zero value.
+func (in *input) nullable(field string, v *string, wrong string) {
+	if isNull(in.raw[field]) {
+		*v = ""
+		return
+	}
+	in.value(field, v, wrong)
+}
+
+// require says which fields a client may not leave out.
+func (in *input) require(fields ...string) {
+	for _, field := range fields {
+		if _, given := in.raw[field]; !given {
+			in.fault(field, "This field is required.")
+		}
+	}
+}
+
 func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
 func (in *input) text(field string) (text string) {
 	in.value(field, &text, "Not a valid string.")
 	return text
-}
-
-func (in *input) requiredText(field string) string {
-	if _, given := in.raw[field]; !given {
-		in.fault(field, "This field is required.")
-	}
-	return in.text(field)
 }
 
 // nullableText takes null for no text.
@@ -132,26 +143,8 @@ func (in *input) nullableText(field string) string {
 	return in.text(field)
 }
 
-// integer is nil for a missing field.
-func (in *input) integer(field string) (number *int) {
-	in.value(field, &number, "A valid integer is required.")
-	return number
-}
-
-// boolean is false for a missing field.
-func (in *input) boolean(field string) (b bool) {
-	in.value(field, &b, "Must be a valid boolean.")
-	return b
-}
-
 // texts is nil for a missing field.
 func (in *input) texts(field string) (list []string) {
 	in.value(field, &list, "Expected a list of strings.")
 	return list
-}
-
-// number is nil for a missing field.
-func number[T int64 | float64](in *input, field string) (n *T) {
-	in.value(field, &n, "A valid number is required.")
-	return n
 }

@@ -22,13 +22,11 @@ func (plain) Open(sealed []byte, context string) ([]byte, error) {
 }
 
 func TestEnvironmentReadsAsInTheOriginal(t *testing.T) {
-	c := &state.Container{
-		ID: "c1", Title: "My app", Port: 3838, Path: "start", SecretKeys: []string{"KEY"},
-		Environment: []byte(`{"TEXT": "a b", "URL": "x__KIOSC_URL_PREFIX__y", "LIST": ["A", "B", 1, 1.5, true, null],
+	c := &state.Container{ID: "c1", Spec: state.Spec{
+		Title: "My app", Port: 3838, Path: "start", SecretKeys: []string{"KEY"}, Environment: []byte(`{"TEXT": "a b", "URL": "x__KIOSC_URL_PREFIX__y", "LIST": ["A", "B", 1, 1.5, true, null],
 			"OBJECT": {"z": "it's", "a": {"deep": "say \"it's\"\n"}}, "YES": true, "NUMBER": 12, "UNSET": null,
 			"TITLE": "overridden", "KEY": "<masked>"}`),
-		Secrets: map[string][]byte{"KEY": []byte("container-env\x00c1\x00KEY=\"s3cret\"")},
-	}
+	}, Secrets: map[string][]byte{"KEY": []byte("container-env\x00c1\x00KEY=\"s3cret\"")}}
 	env, err := environment(c, plain{}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{
@@ -47,7 +45,7 @@ func TestEnvironmentReadsAsInTheOriginal(t *testing.T) {
 }
 
 func TestTheAddressOfAnAppWithAHostOfItsOwn(t *testing.T) {
-	c := &state.Container{ID: "c1", Path: "start", Environment: []byte(`{"URL": "x__KIOSC_URL_PREFIX__y"}`)}
+	c := &state.Container{ID: "c1", Spec: state.Spec{Path: "start", Environment: []byte(`{"URL": "x__KIOSC_URL_PREFIX__y"}`)}}
 	env, err := environment(c, plain{}, true)
 	require.NoError(t, err)
 	require.Contains(t, env, "URL=x/starty")
@@ -60,7 +58,7 @@ func TestASecretOfAnotherContainerIsNotOpened(t *testing.T) {
 }
 
 func TestCommandIsSplitAsAShellWould(t *testing.T) {
-	s, err := specOf(&state.Container{Repository: "nginx", Command: `run "two words" 'it''s' $HOME *`}, plain{}, false, "")
+	s, err := specOf(&state.Container{Spec: state.Spec{Repository: "nginx", Command: `run "two words" 'it''s' $HOME *`}}, plain{}, false, "")
 	require.NoError(t, err)
 	require.Equal(t, []string{"run", "two words", "its", "$HOME", "*"}, s.Command)
 	require.Equal(t, "nginx", s.Image)

@@ -30,7 +30,7 @@ func newBook(t *testing.T) *Book {
 	}
 	for id, node := range map[string]string{"c1": "n1", "c2": "n1", "c3": "n2"} {
 		commands = append(commands,
-			&state.ContainerCreated{Container: state.Container{ID: id, Project: "p1", Title: id, Repository: "app", Port: 80, Timeout: 60, MaxRetries: 1, InactivityDays: 1, CreatedAt: t0}},
+			&state.ContainerCreated{Container: state.Container{ID: id, Project: "p1", Spec: state.Spec{Title: id, Repository: "app", Port: 80, Timeout: 60, MaxRetries: 1, InactivityDays: 1}, CreatedAt: t0}},
 			&state.ActionRequested{Container: id, Action: state.Start, User: "ana", Time: t0},
 			&state.ContainerPlaced{Container: id, Generation: 1, Node: node})
 	}

@@ -42,14 +42,14 @@ func TestPick(t *testing.T) {
 		"the first among equals":  {hosts: []schedule.Host{host("b", nil), host("a", nil)}, id: "a"},
 		"the least reserved":      {hosts: []schedule.Host{host("a", busy), host("b", active(5))}, id: "b"},
 		"only connected ones":     {hosts: []schedule.Host{host("a", away), host("b", active(9))}, id: "b"},
-		"a label":                 {want: state.Container{Constraints: []string{"node.labels.gpu == true"}}, hosts: []schedule.Host{host("a", nil), host("b", gpu)}, id: "b"},
-		"not a label":             {want: state.Container{Constraints: []string{"node.labels.gpu != true"}}, hosts: []schedule.Host{host("a", gpu), host("b", active(20))}, id: "b"},
-		"room for CPUs":           {want: state.Container{ReservedMilliCPUs: 1000}, hosts: []schedule.Host{host("a", busy), host("b", nil)}, id: "b"},
+		"a label":                 {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu == true"}}}, hosts: []schedule.Host{host("a", nil), host("b", gpu)}, id: "b"},
+		"not a label":             {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu != true"}}}, hosts: []schedule.Host{host("a", gpu), host("b", active(20))}, id: "b"},
+		"room for CPUs":           {want: state.Container{Spec: state.Spec{ReservedMilliCPUs: 1000}}, hosts: []schedule.Host{host("a", busy), host("b", nil)}, id: "b"},
 		"none that has ever been": {reasons: []string{"No Docker host has joined yet."}},
-		"none, host by host": {want: state.Container{Constraints: []string{"node.labels.gpu == true"}},
+		"none, host by host": {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu == true"}}},
 			hosts:   []schedule.Host{host("a", away), host("b", drained), host("c", down), host("d", nil)},
 			reasons: []string{"host-a: is not connected", "host-b: is being drained", "host-c: is down", "host-d: does not meet node.labels.gpu == true"}},
-		"no room": {want: state.Container{ReservedMilliCPUs: 1500, ReservedMemory: 3 * gib},
+		"no room": {want: state.Container{Spec: state.Spec{ReservedMilliCPUs: 1500, ReservedMemory: 3 * gib}},
 			hosts:   []schedule.Host{host("a", busy), host("b", func(h *schedule.Host) { h.Usage.MemoryBytes = 6 * gib })},
 			reasons: []string{"host-a: has 0.5 of 4 CPUs left, 1.5 wanted", "host-b: has 2.0 GiB of 8.0 GiB memory left, 3.0 GiB wanted"}},
 	} {
@@ -75,7 +75,7 @@ func TestALongListOfReasonsIsCut(t *testing.T) {
 }
 
 func TestAContainerMayStayWhereItsOwnShareFillsTheHost(t *testing.T) {
-	c := state.Container{Node: "a", ReservedMilliCPUs: 4000}
+	c := state.Container{Spec: state.Spec{ReservedMilliCPUs: 4000}, Node: "a"}
 	full := host("a", func(h *schedule.Host) { h.Usage.MilliCPUs, h.Usage.Active = 4000, 1 })
 	require.NotEmpty(t, schedule.Against(&c, full))
 	require.Empty(t, schedule.Against(&c, schedule.Without(&c, full)))

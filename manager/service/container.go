@@ -2,11 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,29 +10,11 @@ import (
 	"kiosc/manager/auth"
 )
 
-// Kiosc's defaults for what the creator of a container leaves out.
-const (
-	DefaultPort           = 80
-	DefaultTimeout        = 60 // seconds
-	DefaultMaxRetries     = 5
-	DefaultInactivityDays = 7
-)
-
-// ContainerInput is what a person or program enters for a new container. A nil number takes its default.
+// ContainerInput is the definition that a person or program enters for a container.
 type ContainerInput struct {
-	Title, Description, Repository, Tag string
-	Port                                *int
-	Path, HeartbeatURL                  string
-	KeepPrefix                          bool
-	Timeout                             *int
-	Environment                         []byte // JSON; empty or null for none
-	SecretKeys                          string // comma-separated
-	Command                             string
-	MaxRetries, InactivityDays          *int
-	Constraints                         []string
-	// CPUs, and bytes; nil for none.
-	CPUReservation, CPULimit       *float64
-	MemoryReservation, MemoryLimit *int64
+	state.Spec
+	// Template is the id of the template that it came from; empty for none.
+	Template string
 }
 
 // ContainerView is a container as an actor sees it.
@@ -143,14 +120,6 @@ func notice(c *state.Container, node *state.Node) string {
 	return ""
 }
 
-// milli is a number of CPUs in thousandths.
-func milli(cpus *float64) int64 {
-	if cpus == nil {
-		return 0
-	}
-	return int64(math.Round(min(max(*cpus, -1), 1e9) * 1000))
-}
-
 // CreateContainer adds a container to a project. It isn't started.
 func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, in ContainerInput) (c state.Container, err error) {
 	err = s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.CreateContainer) })
@@ -158,83 +127,40 @@ func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, 
 		return c, err
 	}
 	at := now()
-	c = state.Container{
-		ID: uuid.NewString(), Project: project, Title: strings.TrimSpace(in.Title), Description: in.Description,
-		Repository: strings.TrimSpace(in.Repository), Tag: strings.TrimSpace(in.Tag), Port: or(in.Port, DefaultPort),
-		Path: strings.TrimPrefix(in.Path, "/"), KeepPrefix: in.KeepPrefix, HeartbeatURL: in.HeartbeatURL, Timeout: or(in.Timeout, DefaultTimeout),
-		Command: strings.TrimSpace(in.Command), MaxRetries: or(in.MaxRetries, DefaultMaxRetries),
-		InactivityDays: or(in.InactivityDays, DefaultInactivityDays), CreatedAt: at, ModifiedAt: at,
-		ReservedMilliCPUs: milli(in.CPUReservation), LimitMilliCPUs: milli(in.CPULimit),
-		ReservedMemory: or(in.MemoryReservation, 0), LimitMemory: or(in.MemoryLimit, 0),
-	}
-	for _, text := range in.Constraints {
-		if text = strings.TrimSpace(text); text != "" {
-			c.Constraints = append(c.Constraints, text)
-		}
-	}
-	if text := strings.TrimSpace(string(in.Environment)); text != "" && text != "null" {
-		c.Environment = []byte(text)
-	}
-	c.SecretKeys = splitKeys(in.SecretKeys)
-	if err := c.Validate(); err != nil {
-		return c, err
-	}
-	if err := s.seal(&c); err != nil {
+	c = state.Container{ID: uuid.NewString(), Project: project, CreatedAt: at, ModifiedAt: at}
+	if err := s.define(&c, in); err != nil {
 		return c, err
 	}
 	return propose[state.Container](ctx, s, &state.ContainerCreated{Container: c, User: a.User.Name, Via: a.via()})
 }
 
-func or[T any](n *T, otherwise T) T {
-	if n == nil {
-		return otherwise
+// UpdateContainer gives a container a new definition. One that runs or is paused is restarted with it. seen is the
+// ModifiedAt that the definition is based on; where it isn't the container's any more the error has code Conflict.
+func (s *Service) UpdateContainer(ctx context.Context, a Actor, id string, in ContainerInput, seen time.Time) (c state.Container, restarted bool, err error) {
+	if c, err = s.container(a, id, auth.EditContainer); err != nil {
+		return c, false, err
 	}
-	return *n
+	if err := s.define(&c, in); err != nil {
+		return c, false, err
+	}
+	before := c.Generation
+	c, err = propose[state.Container](ctx, s, &state.ContainerUpdated{Container: id, Spec: c.Spec, Secrets: c.Secrets, Template: c.Template,
+		Seen: seen, User: a.User.Name, Via: a.via(), Time: now()})
+	return c, c.Generation > before, err
 }
 
-func splitKeys(text string) (keys []string) {
-	for _, k := range strings.Split(text, ",") {
-		if k = strings.TrimSpace(k); k != "" && !slices.Contains(keys, k) {
-			keys = append(keys, k)
-		}
-	}
-	return keys
-}
-
-// seal moves the values of the secret keys out of the environment, which afterwards says Masked for them.
-func (s *Service) seal(c *state.Container) error {
-	if c.Environment == nil {
-		c.SecretKeys = nil
-		return nil
-	}
-	env, err := state.ParseEnvironment(c.Environment)
-	if err != nil {
+// define gives c a definition, with the values of c's secret keys that were left masked.
+func (s *Service) define(c *state.Container, in ContainerInput) (err error) {
+	c.Spec = tidy(in.Spec)
+	c.Template = in.Template
+	if err := c.Validate(); err != nil {
 		return err
 	}
-	masked, _ := json.Marshal(state.Masked)
-	for _, k := range c.SecretKeys {
-		if string(env[k]) == string(masked) || string(env[k]) == `"`+state.Masked+`"` {
-			return wrongField("environment", fmt.Sprintf("Enter a value for the secret key %q.", k))
-		}
-		sealed, err := s.sealer.Seal(env[k], SecretContext(c.ID, k))
-		if err != nil {
-			return fmt.Errorf("sealing a secret value: %w", err)
-		}
-		if c.Secrets == nil {
-			c.Secrets = make(map[string][]byte)
-		}
-		c.Secrets[k] = sealed
-		env[k] = masked
+	if err := s.checkSite(&c.Spec); err != nil {
+		return err
 	}
-	if c.Environment, err = json.Marshal(env); err != nil {
-		return fmt.Errorf("encoding the environment: %w", err)
-	}
-	return nil
-}
-
-// SecretContext binds a sealed environment value to its container and key.
-func SecretContext(container, key string) string {
-	return "container-env\x00" + container + "\x00" + key
+	c.Secrets, err = s.seal(c.ID, &c.Spec, c.Secrets)
+	return err
 }
 
 // Act asks for an action. It returns once the wish is stored; manager/dispatch carries it out.

@@ -17,7 +17,7 @@ import (
 // DefaultWebServer is the name by which containers know the host that has their files, as in the original Kiosc.
 const DefaultWebServer = "kiosc-web"
 
-// FileSettings are what an operator decides about small files. They must be the same on all managers.
+// FileSettings are what an operator decides about small files.
 type FileSettings struct {
 	Limits state.FileLimits
 	// WebServer is the name of the host in the links that containers fetch.
@@ -29,9 +29,6 @@ func (f FileSettings) OrDefaults() FileSettings {
 	return FileSettings{WebServer: cmp.Or(f.WebServer, DefaultWebServer), Limits: state.FileLimits{
 		File: cmp.Or(f.Limits.File, state.DefaultFileSize), Site: cmp.Or(f.Limits.Site, state.DefaultFilesLimit)}}
 }
-
-// SetFiles sets what holds for small files. It must be called before the Service is used by anybody.
-func (s *Service) SetFiles(settings FileSettings) { s.files = settings.OrDefaults() }
 
 // FileLimits are the limits of small files.
 func (s *Service) FileLimits() state.FileLimits { return s.files.Limits }

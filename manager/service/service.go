@@ -37,6 +37,7 @@ type Service struct {
 	store    *state.Store
 	sealer   Sealer
 	progress Progress
+	settings Settings
 	logger   *slog.Logger
 	opened   opened
 	attempts auth.Attempts
@@ -46,10 +47,17 @@ type Service struct {
 	uploads  chan struct{} // one taken for each upload
 }
 
+// Settings are what the site decides. They must be the same on all managers. The zero value has the defaults.
+type Settings struct {
+	// MaxInactivityDays is how many days an app may be unused at most; 0 for DefaultMaxInactivity.
+	MaxInactivityDays int
+	Files             FileSettings
+}
+
 // New makes a Service on top of this manager's node.
-func New(node *consensus.Node, sealer Sealer, progress Progress, logger *slog.Logger) *Service {
-	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, logger: logger, files: FileSettings{}.OrDefaults(),
-		uploads: make(chan struct{}, maxUploads)}
+func New(node *consensus.Node, sealer Sealer, progress Progress, settings Settings, logger *slog.Logger) *Service {
+	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, settings: settings, logger: logger,
+		files: settings.Files.OrDefaults(), uploads: make(chan struct{}, maxUploads)}
 }
 
 // Actor is who asks for something, and how.

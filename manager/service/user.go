@@ -185,3 +185,11 @@ func (s *Service) rightPassword(ctx context.Context, user state.User, name, addr
 	}
 	return right, err
 }
+
+// or is what n points to, or something else where it is nil.
+func or[T any](n *T, otherwise T) T {
+	if n == nil {
+		return otherwise
+	}
+	return *n
+}

@@ -11,7 +11,7 @@ const dist = join(here, "..", "assets", "dist");
 
 // The pictures that the templates use, from bootstrap-icons.
 const icons = ["arrow-clockwise", "arrow-down", "clipboard", "eye", "pause-fill", "person", "play-fill", "plus-lg",
-  "stop-fill", "three-dots", "trash"];
+  "pencil", "stop-fill", "three-dots", "trash"];
 
 await mkdir(dist, { recursive: true });
 for (const old of await readdir(dist)) {

@@ -44,8 +44,9 @@ func containers(node *consensus.Node, name string, n int) error {
 	}
 	for i := range n {
 		id := container(name, i)
-		setup = append(setup, &state.ContainerCreated{Container: state.Container{ID: id, Project: "p-" + name, Title: id, Repository: "nginx",
-			Tag: "1", Port: 80, Timeout: 60, MaxRetries: 1, InactivityDays: 7, CreatedAt: time.Now()}},
+		setup = append(setup, &state.ContainerCreated{Container: state.Container{ID: id, Project: "p-" + name, Spec: state.Spec{
+			Title: id, Repository: "nginx", Tag: "1", Port: 80, Timeout: 60, MaxRetries: 1, InactivityDays: 7,
+		}, CreatedAt: time.Now()}},
 			&state.ActionRequested{Container: id, Action: state.Start, Time: time.Now()},
 			&state.ContainerPlaced{Container: id, Generation: 1, Node: host},
 			&state.ContainerReported{Container: id, Node: host, Generation: 1, Seq: 1, Done: true, State: state.Running, DockerID: id, Time: time.Now()})

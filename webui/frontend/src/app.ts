@@ -1,4 +1,5 @@
 import { startDetail } from "./detail";
+import { startFigures } from "./figures";
 import { startList } from "./list";
 import { startLobby } from "./lobby";
 
@@ -7,6 +8,8 @@ if (detail) startDetail(detail);
 
 const lobby = document.getElementById("lobby");
 if (lobby) startLobby(lobby);
+
+for (const part of document.querySelectorAll<HTMLElement>("[data-figures]")) startFigures(part);
 
 for (const row of document.querySelectorAll<HTMLElement>("tr[data-wait]")) startList(row);
 
