@@ -51,8 +51,17 @@ type Failed struct {
 	Detail string `json:"detail"`
 }
 
+// actorKey is of the actor in the context of an admin command.
+type actorKey struct{}
+
+// actorOf tells who gives an admin command. Who isn't known may do nothing.
+func actorOf(ctx context.Context) service.Actor {
+	actor, _ := ctx.Value(actorKey{}).(service.Actor)
+	return actor
+}
+
 // adminHandler serves the admin commands. Whoever reaches it may do everything: the socket is protected by its file mode
-// and peer credentials, the web port by requireAdmin.
+// and peer credentials, the web port by registerAdmin.
 func (m *Manager) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+AdminPrefix+"token", command(m, func(ctx context.Context, in TokenRequest) (Printed, error) {
@@ -67,11 +76,15 @@ func (m *Manager) adminHandler() http.Handler {
 		token, err := m.nodes.JoinToken(ctx, in.Role, in.Rotate)
 		return Printed{token}, err
 	}))
-	mux.HandleFunc("POST "+AdminPrefix+"user-ls", command(m, func(context.Context, struct{}) ([]service.UserView, error) {
-		return m.service.Users()
+	mux.HandleFunc("POST "+AdminPrefix+"user-ls", command(m, func(ctx context.Context, _ struct{}) ([]service.UserView, error) {
+		return m.service.Users(actorOf(ctx))
 	}))
-	mux.HandleFunc("POST "+AdminPrefix+"user-add", command(m, m.service.CreateUser))
-	mux.HandleFunc("POST "+AdminPrefix+"user-set", command(m, m.service.ChangeUser))
+	mux.HandleFunc("POST "+AdminPrefix+"user-add", command(m, func(ctx context.Context, in service.UserInput) (service.UserView, error) {
+		return m.service.CreateUser(ctx, actorOf(ctx), in)
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"user-set", command(m, func(ctx context.Context, in service.UserInput) (service.UserView, error) {
+		return m.service.ChangeUser(ctx, actorOf(ctx), in)
+	}))
 	mux.HandleFunc("POST "+AdminPrefix+"cluster-status", command(m, func(context.Context, struct{}) (service.ClusterStatus, error) {
 		return m.nodes.Cluster()
 	}))
@@ -199,6 +212,7 @@ func (m *Manager) registerAdmin(app *fiber.App) {
 		if c.Path() == AdminPrefix+backupCommand { // Fiber would hold all of it in memory
 			return c.Status(fiber.StatusForbidden).JSON(Failed{"A backup is only made over the admin socket. Run the command on a manager's machine, with its --data-dir."})
 		}
+		c.Context().SetUserValue(actorKey{}, actor)
 		return serve(c)
 	})
 }
@@ -245,7 +259,10 @@ func trustedPeer(conn net.Conn) bool {
 }
 
 func (m *Manager) serveAdmin(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: m.adminHandler(), ReadHeaderTimeout: adminTimeout, IdleTimeout: adminTimeout}
+	operator := func(net.Listener) context.Context {
+		return context.WithValue(context.Background(), actorKey{}, service.Operator())
+	}
+	server := &http.Server{Handler: m.adminHandler(), BaseContext: operator, ReadHeaderTimeout: adminTimeout, IdleTimeout: adminTimeout}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {

@@ -29,30 +29,12 @@ func (a *API) listProjects(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	visible := make(map[string]service.ProjectView, len(views))
-	for _, v := range views {
-		visible[v.ID] = v
-	}
 	list := make([]projectJSON, len(views))
 	for i, v := range views {
 		list[i] = projectJSON{Title: v.Title, Type: string(v.Type), Parent: orNull(v.Parent), Description: v.Description,
-			FullTitle: fullTitle(v, visible), UUID: v.ID}
+			FullTitle: v.FullTitle, UUID: v.ID}
 	}
 	return render(c, fiber.StatusOK, list)
-}
-
-// fullTitle is a project's title behind those of the categories that it is in, as far as the caller may see them.
-func fullTitle(v service.ProjectView, visible map[string]service.ProjectView) string {
-	title := v.Title
-	for range visible { // no chain of parents is longer, even if it were a ring
-		parent, ok := visible[v.Parent]
-		if !ok {
-			break
-		}
-		title = parent.Title + " / " + title
-		v = parent
-	}
-	return title
 }
 
 // orNull is nil for an empty text.

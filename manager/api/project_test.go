@@ -29,8 +29,8 @@ func TestProjects(t *testing.T) {
 	s.as("root").get("/project/api/list", &list)
 	require.Len(t, list, 3)
 	require.Equal(t, "CATEGORY", list[0].Type)
-	require.Equal(t, "Animals / Rats", list[2].FullTitle)
-	require.Equal(t, category.ID, list[2].Parent)
+	require.Equal(t, "Animals / Rats", list[1].FullTitle)
+	require.Equal(t, category.ID, list[1].Parent)
 	require.Equal(t, 404, s.as("root").send("POST", "/containers/api/create/"+category.ID, `{"title":"x","repository":"nginx"}`).status,
 		"a category holds no containers")
 }

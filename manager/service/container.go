@@ -93,10 +93,10 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 	if err != nil {
 		return v, err
 	}
-	v = ContainerView{Container: c, LastAccess: accessed, ProjectTitle: project.Title, NodeName: node.Name, Rights: rightsOf(a, c.Project, role),
+	v = ContainerView{Container: c, LastAccess: accessed, ProjectTitle: project.Title, NodeName: node.Name, Rights: rightsOf(a, project, role),
 		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker, Notice: notice(&c, &node)}
 	for _, action := range []state.Action{state.Start, state.Stop, state.Pause, state.Unpause, state.Restart, state.Delete} {
-		v.Allowed[action] = c.Allowed(action) && a.can(c.Project, role, auth.RightFor(action))
+		v.Allowed[action] = c.Allowed(action) && a.can(project, role, auth.RightFor(action))
 	}
 	if c.Pending() {
 		v.Step, v.Percent = s.progress.Progress(c.ID)

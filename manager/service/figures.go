@@ -35,7 +35,7 @@ func (s *Service) ProjectFigures(ctx context.Context, a Actor, project string) (
 
 // NodeFigures tells what the containers on a Docker host use together, for admins.
 func (s *Service) NodeFigures(ctx context.Context, a Actor, node string) (figures.Report, error) {
-	if !a.can("", "", auth.Administer) {
+	if !a.can(state.Project{}, "", auth.Administer) {
 		return figures.Report{}, errNoNode
 	}
 	err := s.store.View(func(tx *state.Tx) error {

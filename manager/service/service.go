@@ -52,7 +52,16 @@ type Settings struct {
 	// MaxInactivityDays is how many days an app may be unused at most; 0 for DefaultMaxInactivity.
 	MaxInactivityDays int
 	Files             FileSettings
+	// DelegateLimit is how many delegates a project may have; 0 for any number.
+	DelegateLimit int
+	// InviteLife is how long an invite is valid; 0 for DefaultInviteLife.
+	InviteLife time.Duration
+	// LocalUsers says that the invited may make an account with a password of Kiosc's own.
+	LocalUsers bool
 }
+
+// DefaultInviteLife is SODAR's.
+const DefaultInviteLife = 14 * 24 * time.Hour
 
 // New makes a Service on top of this manager's node.
 func New(node *consensus.Node, sealer Sealer, progress Progress, settings Settings, logger *slog.Logger) *Service {
@@ -65,19 +74,48 @@ type Actor struct {
 	User state.User
 	// API is set when an API token was used instead of a browser session.
 	API bool
+	// Console is set for commands over the admin socket.
+	Console bool
 	// Scope and Project are the limits of the API token; empty for none.
 	Scope   state.Scope
 	Project string
 }
 
-// can tells whether the actor, with this role in the project, has the right.
-func (a Actor) can(project string, role state.Role, right auth.Right) bool {
-	return (a.Project == "" || a.Project == project) && auth.InScope(a.Scope, right) && auth.Can(a.User, role, right)
+// can tells whether the actor, with this role in the project, has the right there. The project is the zero one for rights
+// that are of none.
+func (a Actor) can(p state.Project, role state.Role, right auth.Right) bool {
+	return a.within(p.ID, right) && auth.Can(a.User, role, right) && a.hindrance(p, right) == nil
 }
 
-// via is what the log says behind an action that came through the API.
+// within tells whether the limits of the actor's API token let the right through.
+func (a Actor) within(project string, right auth.Right) bool {
+	return (a.Project == "" || a.Project == project) && auth.InScope(a.Scope, right)
+}
+
+var (
+	errUpstream = state.Errorf(state.Forbidden, "This project comes from the upstream SODAR site and can only be changed there.")
+	errArchived = state.Errorf(state.Forbidden, "This project is archived. An owner or delegate can take it out of the archive.")
+	errScope    = state.Errorf(state.Forbidden, "The scope of this API token does not allow this. Make one with a wider scope.")
+	errRole     = state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
+)
+
+// hindrance is what keeps even those with the right from using it.
+func (a Actor) hindrance(p state.Project, right auth.Right) error {
+	switch {
+	case p.Upstream && auth.UpstreamDecides(right):
+		return errUpstream
+	case p.Archived && !a.User.Superuser && auth.Changes(right):
+		return errArchived
+	}
+	return nil
+}
+
+// via is what the log says behind an action that didn't come from a page.
 func (a Actor) via() string {
-	if a.API {
+	switch {
+	case a.Console:
+		return "[console]"
+	case a.API:
 		return "[API]"
 	}
 	return ""
@@ -90,10 +128,10 @@ var errNoProject = state.Errorf(state.NotFound, "There is no such project, or yo
 
 var errNoContainer = state.Errorf(state.NotFound, "There is no such container, or you have no access to it.")
 
-// may refuses with NotFound where the actor has no access to the project at all, with Forbidden where only the right
-// is missing.
+// may refuses with NotFound where the actor can't know of the project at all, with Forbidden where only the right is
+// missing.
 func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
-	_, known, err := tx.Project(project)
+	p, known, err := tx.Project(project)
 	if err != nil {
 		return err
 	}
@@ -101,14 +139,16 @@ func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
 	switch {
 	case err != nil:
 		return err
-	case known && a.can(project, role, right):
+	case !known || !a.can(p, role, auth.FindProject):
+		return errNoProject
+	case a.can(p, role, right):
 		return nil
-	case known && a.can(project, role, auth.ViewContainer) && auth.Can(a.User, role, right):
-		return state.Errorf(state.Forbidden, "The scope of this API token does not allow this. Make one with a wider scope.")
-	case known && a.can(project, role, auth.ViewContainer):
-		return state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
+	case !auth.Can(a.User, role, right):
+		return errRole
+	case !a.within(p.ID, right):
+		return errScope
 	}
-	return errNoProject
+	return a.hindrance(p, right)
 }
 
 // container looks up a container for an actor with a right.
@@ -129,7 +169,7 @@ func containerFor(tx *state.Tx, a Actor, id string, right auth.Right) (state.Con
 		return c, errNoContainer
 	}
 	err = may(tx, a, c.Project, right)
-	if state.CodeOf(err) == state.NotFound {
+	if err != nil && may(tx, a, c.Project, auth.ViewContainer) != nil {
 		err = errNoContainer
 	}
 	return c, err

@@ -53,7 +53,9 @@ func administer(a Actor) error {
 }
 
 // Administers tells whether the actor may administer the site.
-func (a Actor) Administers() bool { return a.Project == "" && a.can("", "", auth.Administer) }
+func (a Actor) Administers() bool {
+	return a.Project == "" && a.can(state.Project{}, "", auth.Administer)
+}
 
 // PeriodicTasks lists the periodic tasks with their last runs, for administrators.
 func (s *Service) PeriodicTasks(ctx context.Context, a Actor) ([]TaskStatus, error) {

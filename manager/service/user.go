@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,25 +26,41 @@ type UserInput struct {
 
 // UserView is a user as admins see one.
 type UserView struct {
-	ID        string    `json:"sodar_uuid"`
-	Name      string    `json:"username"`
-	FullName  string    `json:"name"`
-	Email     string    `json:"email"`
-	Superuser bool      `json:"is_superuser"`
-	Active    bool      `json:"is_active"`
-	CreatedAt time.Time `json:"date_created"`
+	ID        string         `json:"sodar_uuid"`
+	Name      string         `json:"username"`
+	FullName  string         `json:"name"`
+	Email     string         `json:"email"`
+	Superuser bool           `json:"is_superuser"`
+	Active    bool           `json:"is_active"`
+	AuthType  state.AuthType `json:"auth_type"`
+	CreatedAt time.Time      `json:"date_created"`
 	// Password is a generated one, which can't be had again.
 	Password string `json:"password,omitempty"`
 }
 
 func userView(u state.User) UserView {
-	return UserView{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email, Superuser: u.Superuser, Active: u.Active, CreatedAt: u.CreatedAt}
+	return UserView{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email, Superuser: u.Superuser, Active: u.Active,
+		AuthType: u.Auth(), CreatedAt: u.CreatedAt}
 }
 
-// The following three are for the admin commands, which let in superusers alone.
+// Operator acts for whoever gives commands over the admin socket, who may do everything and is no user.
+func Operator() Actor {
+	return Actor{User: state.User{Superuser: true, Active: true}, Console: true}
+}
 
-// Users lists all users by name.
-func (s *Service) Users() (views []UserView, err error) {
+// administers refuses everybody but superusers.
+func (a Actor) administers() error {
+	if !a.Administers() {
+		return state.Errorf(state.Forbidden, "Only superusers may do this.")
+	}
+	return nil
+}
+
+// Users lists all users by name, for superusers.
+func (s *Service) Users(a Actor) (views []UserView, err error) {
+	if err := a.administers(); err != nil {
+		return nil, err
+	}
 	err = s.store.View(func(tx *state.Tx) error {
 		users, err := tx.Users()
 		for _, u := range users {
@@ -54,17 +71,38 @@ func (s *Service) Users() (views []UserView, err error) {
 	return views, err
 }
 
-// CreateUser adds a user who can log in with a password. One that isn't given is generated.
-func (s *Service) CreateUser(ctx context.Context, in UserInput) (UserView, error) {
-	u := state.User{ID: uuid.NewString(), Name: strings.TrimSpace(in.Name), FullName: or(in.FullName, ""), Email: or(in.Email, ""),
+// User returns the user of this name, for superusers.
+func (s *Service) User(a Actor, name string) (UserView, error) {
+	if err := a.administers(); err != nil {
+		return UserView{}, err
+	}
+	u, err := s.userByName(name)
+	return userView(u), err
+}
+
+// newUser makes of the input a user who can log in with a password, which is generated where there is none.
+func newUser(in UserInput) (u state.User, generated string, err error) {
+	u = state.User{ID: uuid.NewString(), Name: strings.TrimSpace(in.Name), FullName: or(in.FullName, ""), Email: or(in.Email, ""),
 		Superuser: or(in.Superuser, false), Active: or(in.Active, true), CreatedAt: now()}
 	in.GeneratePassword = in.Password == nil
 	hash, generated, err := newPassword(u.Name, in)
+	if err == nil {
+		u.PasswordHash = *hash
+	}
+	return u, generated, err
+}
+
+// CreateUser adds a user who can log in with a password. One that isn't given is generated. Only superusers may.
+func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (UserView, error) {
+	if err := a.administers(); err != nil {
+		return UserView{}, err
+	}
+	u, generated, err := newUser(in)
 	if err != nil {
 		return UserView{}, err
 	}
-	u.PasswordHash = *hash
-	if _, err := s.node.Propose(ctx, &state.UserCreated{User: u}); err != nil {
+	e := event(a, appUsers, "", "user_create", "create {user}", userObject(u))
+	if _, err := act[any](ctx, s, &state.UserCreated{User: u}, e); err != nil {
 		return UserView{}, err
 	}
 	view := userView(u)
@@ -73,8 +111,11 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (UserView, error
 }
 
 // ChangeUser changes the user of the name in the input. A new password ends the user's logins, and deactivation at once all
-// access, that by API tokens too.
-func (s *Service) ChangeUser(ctx context.Context, in UserInput) (UserView, error) {
+// access, that by API tokens too. Only superusers may.
+func (s *Service) ChangeUser(ctx context.Context, a Actor, in UserInput) (UserView, error) {
+	if err := a.administers(); err != nil {
+		return UserView{}, err
+	}
 	u, err := s.userByName(in.Name)
 	if err != nil {
 		return UserView{}, err
@@ -83,14 +124,31 @@ func (s *Service) ChangeUser(ctx context.Context, in UserInput) (UserView, error
 	if err != nil {
 		return UserView{}, err
 	}
-	u, err = propose[state.User](ctx, s, &state.UserChanged{ID: u.ID, FullName: in.FullName, Email: in.Email, PasswordHash: hash,
-		Superuser: in.Superuser, Active: in.Active})
+	e := event(a, appUsers, "", "user_update", "change {user}", userObject(u))
+	e.Extra = in.changes()
+	u, err = act[state.User](ctx, s, &state.UserChanged{ID: u.ID, FullName: in.FullName, Email: in.Email, PasswordHash: hash,
+		Superuser: in.Superuser, Active: in.Active}, e)
 	if err != nil {
 		return UserView{}, err
 	}
 	view := userView(u)
 	view.Password = generated
 	return view, nil
+}
+
+// changes is what the input changes, for the timeline.
+func (in *UserInput) changes() map[string]string {
+	changes := make(map[string]string)
+	if in.Superuser != nil {
+		changes["is_superuser"] = strconv.FormatBool(*in.Superuser)
+	}
+	if in.Active != nil {
+		changes["is_active"] = strconv.FormatBool(*in.Active)
+	}
+	if in.Password != nil || in.GeneratePassword {
+		changes["password"] = "new"
+	}
+	return changes
 }
 
 func (s *Service) userByName(name string) (u state.User, err error) {
