@@ -94,6 +94,10 @@ func (m *Manager) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+AdminPrefix+"task-run", command(m, func(ctx context.Context, in TaskRequest) (service.TaskStatus, error) {
 		return m.tasks.RunNow(ctx, in.Task, "")
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"quota-ls", command(m, func(context.Context, struct{}) ([]service.QuotaView, error) {
+		return m.service.Quotas(operator)
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"quota-set", command(m, m.setQuota))
 	for name, f := range m.nodeCommands() {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}
@@ -110,6 +114,27 @@ type JoinTokenRequest struct {
 // TaskRequest asks for a run of a periodic task.
 type TaskRequest struct {
 	Task string `json:"task"`
+}
+
+// QuotaRequest asks for another quota of a project, by its id or title, or of the whole site.
+type QuotaRequest struct {
+	Project string            `json:"project"`
+	Quota   service.QuotaText `json:"quota"`
+}
+
+// operator is who gives the admin commands. Whoever reaches them may do everything.
+var operator = service.Actor{User: state.User{Name: AdminName, Superuser: true, Active: true}}
+
+func (m *Manager) setQuota(ctx context.Context, in QuotaRequest) (v service.QuotaView, err error) {
+	change, err := in.Quota.Parse()
+	if err != nil {
+		return v, err
+	}
+	project, err := m.service.ProjectNamed(operator, in.Project)
+	if err != nil {
+		return v, err
+	}
+	return m.service.SetQuota(ctx, operator, project, change)
 }
 
 // NodeRequest asks for something to be done with a node. Each command takes the fields that it needs.

@@ -14,6 +14,7 @@ func (ui *UI) registerAdmin(app *fiber.App) {
 	app.Get("/kioscadmin/overview", ui.page(func(v *visit) error { return v.Redirect("/kioscadmin/overview/tasks") }))
 	app.Get("/kioscadmin/overview/tasks", ui.page(ui.adminTasks))
 	app.Post("/kioscadmin/task/:task", ui.page(ui.runTask))
+	ui.registerQuotas(app)
 }
 
 // adminTab is one of the admin page's tabs.
@@ -30,6 +31,7 @@ type adminFrame struct {
 
 // adminTabs are in the order in which they are shown.
 var adminTabs = []adminTab{
+	{Path: "quotas", Label: "Quotas"},
 	{Path: "tasks", Label: "Periodic tasks"},
 }
 

@@ -53,3 +53,31 @@ func TestTheAdminPageIsForAdministratorsOnly(t *testing.T) {
 	require.Equal(t, http.StatusFound, s.get("", "/kioscadmin/overview/tasks").status)
 	require.Empty(t, s.tasks.ran)
 }
+
+func TestAdministratorsSetQuotas(t *testing.T) {
+	s := newSite(t)
+	address := "/kioscadmin/quota/" + s.project
+	require.Equal(t, http.StatusForbidden, s.get("owner", address).status)
+	require.Equal(t, http.StatusForbidden, s.post("owner", address, "running", "9").status)
+	require.Contains(t, s.get("admin", address).body, "Quota of Mice")
+	got := s.post("admin", address, "running", "many", "memory", "8 GiB")
+	require.Equal(t, http.StatusBadRequest, got.status)
+	require.Contains(t, got.body, "Enter a whole number, or none.")
+	require.Contains(t, got.body, `value="8 GiB"`)
+	require.Equal(t, http.StatusFound, s.post("admin", address, "running", "2", "memory", "8 GiB").status)
+
+	page := s.get("guest", "/containers/"+s.project).body
+	require.Contains(t, page, "0 of 2")
+	require.Contains(t, page, "0B of 8GiB")
+	require.NotContains(t, page, "Small files", "only what has a quota is shown")
+	require.Contains(t, s.get("admin", "/kioscadmin/overview/quotas").body, "0 of 2")
+	require.Equal(t, http.StatusFound, s.post("admin", address, "memory", "8 GiB").status, "an empty field ends a quota")
+	require.NotContains(t, s.get("guest", "/containers/"+s.project).body, "0 of 2")
+
+	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/quota/site", "running", "0").status)
+	c := s.container("App")
+	require.Equal(t, http.StatusFound, s.post("owner", "/containers/start/"+c).status)
+	stored, _ := s.read(c)
+	require.False(t, stored.Pending())
+	require.Equal(t, http.StatusNotFound, s.get("admin", "/kioscadmin/quota/nonsense").status)
+}

@@ -30,8 +30,10 @@ type containersPage struct {
 	frame
 	Project, ProjectTitle, Description string
 	CanCreate                          bool
-	Rows                               []containerRow
-	Figures                            figuresPart
+	// Quota has what the project has a quota of.
+	Quota   []shareView
+	Rows    []containerRow
+	Figures figuresPart
 }
 
 // detailRow is one line of the details. Key is set for what changes while somebody looks at it.
@@ -101,7 +103,11 @@ func (ui *UI) containers(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := containersPage{frame: ui.frame(v, about.Title), Project: about.ID, ProjectTitle: about.Title,
+	quota, err := ui.svc.Quota(v.Actor, project)
+	if err != nil {
+		return err
+	}
+	p := containersPage{Quota: limited(quota), frame: ui.frame(v, about.Title), Project: about.ID, ProjectTitle: about.Title,
 		Description: about.Description, CanCreate: about.Rights[auth.CreateContainer]}
 	if len(views) > 0 {
 		p.Figures = ui.figures(v, "project", about.ID, (*service.Service).ProjectFigures)

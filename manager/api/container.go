@@ -36,6 +36,7 @@ func (a *API) registerContainers(app *fiber.App) {
 		methods{fiber.MethodGet: tokenOnly(a.startContainer), fiber.MethodPost: a.startContainer})
 	a.route(api, "/stop/:container<guid>", containerMedia,
 		methods{fiber.MethodGet: tokenOnly(a.stopContainer), fiber.MethodPost: a.stopContainer})
+	a.registerQuotas(api)
 	a.route(api, "/:project<guid>", containerMedia, reading(a.listContainers))
 	api.All("/*", notFound)
 }

@@ -1,0 +1,74 @@
+package cli_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kiosc/manager/service"
+)
+
+func TestTasksInATable(t *testing.T) {
+	f := newFake(t)
+	at := time.Now().Add(-3 * time.Minute)
+	f.answer("task-ls", []service.TaskStatus{
+		{Name: "check", Schedule: "30s", Last: &service.TaskRun{At: at, Duration: 12 * time.Millisecond, Summary: "3 of 3\x1b[1m"}},
+		{Name: "sync", Schedule: "off"},
+		{Name: "orphans", Schedule: "1h", Last: &service.TaskRun{At: at, Duration: 90 * time.Second, Error: "It broke."}}})
+	stdout, _ := f.ok("task", "ls")
+	require.Equal(t, "NAME     SCHEDULE  LAST RUN  TOOK   RESULT             NEXT RUN\n"+
+		"check    30s       3m ago    12ms   3 of 3 [1m         -\n"+
+		"sync     off       never     -      -                  -\n"+
+		"orphans  1h        3m ago    1m30s  FAILED: It broke.  -\n", stdout)
+	stdout, _ = f.ok("task", "ls", "--json")
+	require.Contains(t, stdout, `"name": "orphans"`)
+}
+
+func TestRunningATask(t *testing.T) {
+	f := newFake(t)
+	f.answer("task-run", service.TaskStatus{Name: "check", Last: &service.TaskRun{Duration: time.Second, Summary: "3 of 3 Docker hosts"}})
+	stdout, _ := f.ok("task", "run", "check")
+	require.Equal(t, "3 of 3 Docker hosts (1s)\n", stdout)
+	require.JSONEq(t, `{"task":"check"}`, f.requests()[0].body)
+
+	f.answer("task-run", service.TaskStatus{Name: "check", Last: &service.TaskRun{Error: "It broke."}})
+	_, stderr, code := f.run("task", "run", "check")
+	require.Equal(t, 1, code)
+	require.Equal(t, "kiosc: It broke.\n", stderr)
+	stdout, _, code = f.run("task", "run", "check", "--json")
+	require.Equal(t, 1, code, "a script sees the failure, too")
+	require.Contains(t, stdout, `"error": "It broke."`)
+
+	f.answer("task-run", service.TaskStatus{Name: "check"})
+	_, stderr = f.ok("task", "run", "check")
+	require.Contains(t, stderr, "still running")
+}
+
+func TestSchedulesOfTasks(t *testing.T) {
+	for _, text := range []string{"check", "=30s", "check=now and then", "check=0s"} {
+		_, stderr, code := run("dev", "--task-schedule", text)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "task-schedule", text)
+	}
+}
+
+func TestQuotasOnTheCommandLine(t *testing.T) {
+	f := newFake(t)
+	ten, cpus, memory := int64(10), int64(2500), int64(8<<30)
+	site := service.QuotaView{Title: "Whole site", Running: service.Share{Used: 3}, Files: service.Share{Used: 2048}}
+	mice := service.QuotaView{Project: "p-1", Title: "Mice", Running: service.Share{Used: 3, Limit: &ten}, CPUs: service.Share{Used: 500, Limit: &cpus}, Memory: service.Share{Limit: &memory}}
+	f.answer("quota-ls", []service.QuotaView{site, mice})
+	stdout, _ := f.ok("quota", "ls")
+	require.Equal(t, "PROJECT     UUID  RUNNING  CPUS        MEMORY      SMALL FILES\n"+
+		"Whole site  -     3        0           0B          2KiB\n"+
+		"Mice        p-1   3 of 10  0.5 of 2.5  0B of 8GiB  0B\n", stdout)
+
+	f.answer("quota-set", mice)
+	stdout, _ = f.ok("quota", "set", "Mice", "--running", "10", "--memory", "none")
+	require.Contains(t, stdout, "3 of 10")
+	require.JSONEq(t, `{"project":"Mice","quota":{"running":"10","cpus":"","memory":"none","files":""}}`, f.requests()[1].body)
+	_, stderr, code := f.run("quota", "set", "Mice")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "at least one of the flags")
+}
