@@ -32,7 +32,8 @@ func TestAQuotaHoldsAgainstStartsAtOnceThroughAllManagers(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range ids {
 		running.Go(func() {
-			c, err := all[i%len(all)].m.Service().CreateContainer(ctx, actor, set.Project, service.ContainerInput{Title: fmt.Sprint("App ", i), Repository: "nginx", Tag: "1"})
+			spec := service.ContainerInput{Spec: state.Spec{Title: fmt.Sprint("App ", i), Repository: "nginx", Tag: "1", Port: 80, Timeout: 60, InactivityDays: 1}}
+			c, err := all[i%len(all)].m.Service().CreateContainer(ctx, actor, set.Project, spec)
 			if err == nil {
 				ids[i] = c.ID
 			}

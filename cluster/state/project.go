@@ -313,7 +313,7 @@ func (tx *Tx) removeIfEmptied(id string) error {
 	if err := tx.removeRoles(id); err != nil {
 		return err
 	}
-	if err := errors.Join(tx.removeInvites(id), tx.removeFilesOf(id)); err != nil {
+	if err := errors.Join(tx.removeInvites(id), tx.removeFilesOf(id), tx.removeQuota(id)); err != nil {
 		return err
 	}
 	return errors.Join(tx.delete(bucketChildren, key(p.Parent, p.Title)), tx.delete(bucketProjects, []byte(id)))

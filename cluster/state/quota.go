@@ -123,7 +123,12 @@ func countUse(tx *Tx, old, c *Container) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.put(bucketUsed, []byte(key), u.plus(1, change)); err != nil {
+		if u = u.plus(1, change); u == (Used{}) {
+			err = tx.delete(bucketUsed, []byte(key))
+		} else {
+			err = tx.put(bucketUsed, []byte(key), u)
+		}
+		if err != nil {
 			return err
 		}
 	}
