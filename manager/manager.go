@@ -69,6 +69,8 @@ type Config struct {
 	FiguresEvery time.Duration
 	// Site are the settings that must be the same on all managers.
 	Site service.Settings
+	// Directories are those that people log in with, two at most.
+	Directories []DirectoryConfig
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
@@ -101,6 +103,8 @@ type Manager struct {
 	accesses    *access.Book
 	figures     *figures.Book
 	waiting     []interface{ Close() } // have requests that last, which end with Close
+	directories []service.DirectoryWithRules
+	closers     []func() // of the directories
 
 	// FirstPassword is the generated password of the first admin; empty after the first start.
 	FirstPassword string
@@ -116,6 +120,9 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 		}
 	}()
 	if m.lock, err = lockDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if err := m.openDirectories(); err != nil {
 		return nil, err
 	}
 	if err := m.listenWeb(); err != nil {
@@ -169,6 +176,7 @@ func (m *Manager) assemble() error {
 	m.cluster.Refuse(m.nodes.Refuse)
 	m.service = service.New(m.node, m.key, m.hub, cfg.Site, cfg.Logger)
 	m.service.UseFigures(m.figures)
+	m.service.UseDirectories(m.directories)
 	m.accesses = access.NewBook(m.node, cfg.Logger)
 	return m.assembleTasks()
 }
@@ -417,6 +425,9 @@ func (m *Manager) handOver() {
 
 func (m *Manager) close() {
 	var errs []error
+	for _, c := range m.closers {
+		c()
+	}
 	if m.admin != nil {
 		errs = append(errs, m.admin.Close())
 	}

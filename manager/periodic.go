@@ -25,7 +25,7 @@ func (m *Manager) periodic() []tasks.Task {
 func (m *Manager) assembleTasks() error {
 	m.tasks = tasks.New(tasks.Config{Node: m.node, Peers: m.peers, Self: m.credentials.Peer().NodeID,
 		Schedules: m.cfg.Schedules, Settle: settle, Logger: m.cfg.Logger})
-	for _, t := range m.periodic() {
+	for _, t := range append(m.periodic(), m.directoryTask()...) {
 		if err := m.tasks.Register(t); err != nil {
 			return err
 		}

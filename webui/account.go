@@ -15,8 +15,10 @@ func (ui *UI) registerAccount(app *fiber.App) {
 
 type accountPage struct {
 	frame
-	FullName, Email  string
-	Superuser        bool
+	FullName, Email string
+	Superuser       bool
+	// Elsewhere says who keeps the password; empty where it is changed here.
+	Elsewhere        string
 	Old, New, Repeat field
 	Error            string
 }
@@ -28,8 +30,8 @@ func (p accountPage) Render(w io.Writer) error { return accountTemplate.Execute(
 
 func (ui *UI) accountPage(v *visit) accountPage {
 	return accountPage{frame: ui.frame(v, "Your account"), FullName: v.Actor.User.FullName, Email: v.Actor.User.Email,
-		Superuser: v.Actor.User.Superuser,
-		Old:       field{Name: "old_password", Label: "Present password", Kind: "password", Required: true},
+		Superuser: v.Actor.User.Superuser, Elsewhere: ui.svc.PasswordElsewhere(v.Actor.User),
+		Old: field{Name: "old_password", Label: "Present password", Kind: "password", Required: true},
 		New: field{Name: "new_password", Label: "New password", Kind: "password", Required: true,
 			Help: "At least eight characters. All your other logins end."},
 		Repeat: field{Name: "repeat_password", Label: "New password again", Kind: "password", Required: true}}

@@ -20,6 +20,8 @@ func (ui *UI) registerLogin(app *fiber.App) {
 type loginPage struct {
 	frame
 	Name, Next string
+	// Domains are what people can log in with besides local accounts.
+	Domains []service.Domain
 	// Error is why the last attempt failed; empty for none.
 	Error string
 }
@@ -37,12 +39,16 @@ func (p loginPage) Render(w io.Writer) error { return loginTemplate.Execute(w, p
 // Render writes the page.
 func (p logoutPage) Render(w io.Writer) error { return logoutTemplate.Execute(w, p) }
 
+func (ui *UI) loginPage(name, next, wrong string) loginPage {
+	return loginPage{frame: ui.plainFrame("Log in"), Name: name, Next: next, Domains: ui.svc.Domains(), Error: wrong}
+}
+
 func (ui *UI) showLogin(c *fiber.Ctx) error {
 	next := localPath(c.Query("next"), "/")
 	if _, err := ui.svc.BySession(ui.cookie(c, SessionCookie)); err == nil {
 		return c.Redirect(next)
 	}
-	p := loginPage{frame: ui.plainFrame("Log in"), Next: next}
+	p := ui.loginPage("", next, "")
 	p.Flash = ui.takeFlash(c)
 	return render(c, fiber.StatusOK, p)
 }
@@ -58,7 +64,7 @@ func (ui *UI) login(c *fiber.Ctx) error {
 		if status == fiber.StatusTooManyRequests || status == fiber.StatusServiceUnavailable {
 			c.Set(fiber.HeaderRetryAfter, service.RetryAfter)
 		}
-		return render(c, status, loginPage{frame: ui.plainFrame("Log in"), Name: name, Next: next, Error: message})
+		return render(c, status, ui.loginPage(name, next, message))
 	}
 	// Apps at hosts of their own would go on with the earlier login for as long as that lasts.
 	if old := ui.cookie(c, SessionCookie); old != "" {

@@ -67,6 +67,8 @@ var kinds = map[Kind]func() Command{
 	96: func() Command { return &FileReplaced{} },
 	97: func() Command { return &FileChanged{} },
 	98: func() Command { return &FileRemoved{} },
+	60: func() Command { return &IdentityTaken{} },
+	61: func() Command { return &UserGone{} },
 	80: func() Command { return &TaskRan{} },
 	81: func() Command { return &QuotaSet{} },
 	// 100 to 109 are the timeline's.

@@ -23,7 +23,11 @@ type User struct {
 	// SuperuserByGroup says that only a group of a directory makes the user a superuser.
 	SuperuserByGroup bool
 	Active           bool
-	CreatedAt        time.Time
+	// Gone says that the user isn't active because the directory doesn't have them any more.
+	Gone bool
+	// Subject is who the user is at an OpenID provider, whatever the name; empty where only the name counts.
+	Subject   string
+	CreatedAt time.Time
 }
 
 // AuthType says who knows a user's password.
@@ -44,7 +48,7 @@ var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,149}$`)
 // Validate checks the rules that hold for every user.
 func (u *User) Validate() error {
 	f := fieldErrors{}
-	if !userName.MatchString(u.Name) {
+	if !ValidName(u.Name, u.Auth()) {
 		f.add("username", "A user name has 1 to 150 letters, digits or the characters . _ @ + - and begins with a letter or digit.")
 	}
 	checkText(f, "name", u.FullName, 255)
@@ -96,7 +100,9 @@ func (c *UserChanged) apply(tx *Tx) (any, error) {
 	if c.Superuser != nil {
 		u.Superuser, u.SuperuserByGroup = *c.Superuser, false
 	}
-	set(&u.Active, c.Active)
+	if c.Active != nil {
+		u.Active, u.Gone = *c.Active, false
+	}
 	if err := u.Validate(); err != nil {
 		return nil, err
 	}

@@ -6,4 +6,5 @@ var (
 	ShowDetails   = showDetails
 	Ago           = ago
 	NewIdleReader = newIdleReader
+	Directories   = directories
 )

@@ -70,11 +70,15 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 	if err != nil {
 		return manager.Config{}, err
 	}
+	ldap, err := directories(os.LookupEnv)
+	if err != nil {
+		return manager.Config{}, err
+	}
 	site, err := f.site.settings()
 	if err != nil {
 		return manager.Config{}, err
 	}
-	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site,
+	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site,
 		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }

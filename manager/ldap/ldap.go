@@ -43,8 +43,10 @@ var (
 	ErrRefused = errors.New("the directory has no such user, or the password is wrong")
 	// ErrNoSuchUser says that the directory works and has no such user.
 	ErrNoSuchUser = errors.New("the directory has no such user")
-	// errAmbiguous says that the filter fits more than one entry.
-	errAmbiguous = errors.New("the filter finds more than one entry")
+	// ErrUnclear says that the directory works, and that what it says of this user is of no use.
+	ErrUnclear = errors.New("the directory's answer is of no use")
+	// errNotOne says that what the filter finds isn't the one entry of the name.
+	errNotOne = fmt.Errorf("%w: the filter finds", ErrUnclear)
 )
 
 // maxName is the longest name that is looked up, in bytes.
@@ -128,8 +130,8 @@ func (d *Directory) Login(ctx context.Context, account, password string) (Person
 	ctx, cancel := context.WithTimeout(ctx, steps*d.cfg.Timeout)
 	defer cancel()
 	p, err := d.search(ctx, name)
-	if errors.Is(err, errAmbiguous) {
-		d.logger.Warn("a login is refused because more than one entry of the directory fits", "directory", d.label(), "user", account)
+	if errors.Is(err, errNotOne) {
+		d.logger.Warn("a login is refused", "directory", d.label(), "user", account, "reason", err)
 	} else if err != nil && !errors.Is(err, ErrNoSuchUser) {
 		return Person{}, err
 	}
@@ -186,7 +188,7 @@ func (d *Directory) search(ctx context.Context, name string) (Person, error) {
 	entries, err := d.find(ctx, &ldap.SearchRequest{BaseDN: d.cfg.SearchBase, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
 		Filter: d.user.expand(map[string]string{wordUser: name}), Attributes: attributes})
 	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) || len(entries) > 1 {
-		return Person{}, errAmbiguous
+		return Person{}, fmt.Errorf("%w more than one entry for %q", errNotOne, name)
 	}
 	if err != nil {
 		return Person{}, err
@@ -196,13 +198,13 @@ func (d *Directory) search(ctx context.Context, name string) (Person, error) {
 	}
 	e := entries[0]
 	if e.DN == "" || !d.names(e, name) {
-		return Person{}, fmt.Errorf("the directory %s answers with the entry %q, which does not show the name that was looked for; see %sUSER_FILTER", d.label(), e.DN, d.cfg.Prefix)
+		return Person{}, fmt.Errorf("%w the entry %q, which does not show the name %q in what the filter compares", errNotOne, e.DN, name)
 	}
 	p := Person{Account: d.account(name), DN: e.DN, FirstName: e.GetEqualFoldAttributeValue(attrFirst), LastName: e.GetEqualFoldAttributeValue(attrLast),
 		Email: e.GetEqualFoldAttributeValue(attrMail), Disabled: disabled(e)}
 	for _, a := range e.Attributes {
 		if strings.HasPrefix(strings.ToLower(a.Name), strings.ToLower(attrMemberOf)+";range=") {
-			return Person{}, fmt.Errorf("the directory %s gives only a part of the groups of %q", d.label(), e.DN)
+			return Person{}, fmt.Errorf("%w: %s gives only a part of the groups of %q", ErrUnclear, d.label(), e.DN)
 		}
 	}
 	p.Groups = e.GetEqualFoldAttributeValues(attrMemberOf)

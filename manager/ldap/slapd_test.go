@@ -84,12 +84,9 @@ func TestLogin(t *testing.T) {
 				"alice*@ACME": aliceSecret, "alice_k)(uid=*@ACME": aliceSecret, `alice\5fk@ACME`: aliceSecret, " alice_k@ACME": aliceSecret,
 				"alice_k\x00@ACME": aliceSecret, "ａlice_k@ACME": aliceSecret} {
 				_, err := d.login(account, password)
-				if account == " alice_k@ACME" || account == "ａlice_k@ACME" {
-					down(t, err, "does not show the name") // equal to a directory, and not to Kiosc
-					continue
-				}
 				require.ErrorIs(t, err, kioscldap.ErrRefused, account)
 			}
+			require.Contains(t, d.log.String(), "does not show the name", "what is equal to a directory isn't to Kiosc")
 			for _, password := range []string{"", "\x00", aliceSecret + "\x00", strings.Repeat("x", 1<<10)} {
 				_, err := d.login("alice_k@ACME", password)
 				require.ErrorIs(t, err, kioscldap.ErrRefused, "%q", password)
@@ -159,8 +156,7 @@ func TestMoreThanOneEntry(t *testing.T) {
 	require.ErrorIs(t, err, kioscldap.ErrRefused)
 	require.Contains(t, d.log.String(), "more than one entry")
 	_, err = d.find("shared@acme.test@ACME")
-	require.Error(t, err)
-	require.NotErrorIs(t, err, kioscldap.ErrNoSuchUser)
+	require.ErrorIs(t, err, kioscldap.ErrUnclear)
 	_, err = d.login("two@ACME", "same")
 	require.NoError(t, err)
 }

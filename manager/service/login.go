@@ -22,37 +22,38 @@ var errStarting = state.Errorf(state.Unavailable, "This Kiosc has just been star
 
 var errWrongLogin = state.Errorf(state.Unauthenticated, "The user name or the password is wrong.")
 
-// Login checks a password and opens a session. The answer for an unknown user is that for a wrong password, and takes
-// as long. Who guesses has to wait, by the account and by the address that the client has.
+// Login checks a password, here or with the directory whose user it is, and opens a session. The answer for an unknown user
+// is that for a wrong password, and takes as long. Who guesses has to wait, by the account and by the address that the
+// client has.
 func (s *Service) Login(ctx context.Context, name, password, address string) (secret string, err error) {
 	if !s.node.CaughtUp() {
 		return "", errStarting
 	}
-	var user state.User
-	var known bool
-	err = s.store.View(func(tx *state.Tx) error {
-		user, known, err = tx.UserByName(name)
-		return err
-	})
+	began := time.Now()
+	directory, account, user, err := s.directoryFor(name)
 	if err != nil {
 		return "", err
 	}
-	if !known || !user.Active {
-		user = state.User{}
+	var right bool
+	if directory == nil {
+		if !user.Active {
+			user = state.User{}
+		}
+		right, err = s.rightPassword(ctx, user, name, address, password)
+	} else {
+		right, err = s.attempt(account, address, func() (right bool, err error) {
+			right, user, err = s.askDirectory(ctx, directory, account, password)
+			return right, err
+		})
 	}
-	right, err := s.rightPassword(ctx, user, name, address, password)
 	if err != nil {
 		return "", err
 	}
 	if !right {
+		s.holdBack(ctx, began)
 		return "", errWrongLogin
 	}
-	secret, hash := auth.NewSecret("")
-	at := now()
-	_, err = s.node.Propose(ctx, &state.SessionOpened{Session: state.Session{
-		Hash: hash, User: user.ID, CreatedAt: at, ExpiresAt: at.Add(SessionLife),
-	}})
-	return secret, err
+	return s.openSession(ctx, user)
 }
 
 // Logout ends a session. An unknown one is no error.

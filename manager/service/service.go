@@ -45,6 +45,8 @@ type Service struct {
 	figures  Figures // nil in tests without any
 	files    FileSettings
 	uploads  chan struct{} // one taken for each upload
+
+	directories []DirectoryWithRules
 }
 
 // Settings are what the site decides. They must be the same on all managers. The zero value has the defaults.

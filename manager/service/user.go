@@ -203,6 +203,9 @@ func wrongField(field, text string) error {
 // ChangePassword gives the actor a new password. It ends all other logins of the actor's, and needs the old password, which
 // can be guessed no faster here than at login.
 func (s *Service) ChangePassword(ctx context.Context, a Actor, session, address, old, password string) error {
+	if elsewhere := s.PasswordElsewhere(a.User); elsewhere != "" {
+		return state.Errorf(state.Conflict, elsewhere)
+	}
 	right, err := s.rightPassword(ctx, a.User, a.User.Name, address, old)
 	if err != nil {
 		return err
@@ -227,19 +230,28 @@ func (s *Service) LogoutEverywhere(ctx context.Context, a Actor, session string)
 	return err
 }
 
-// rightPassword checks a password, which an account and an address can have done so many times only.
+// rightPassword checks a password that Kiosc itself has, which an account and an address can have done so many times only.
 func (s *Service) rightPassword(ctx context.Context, user state.User, name, address, password string) (bool, error) {
-	if wait := s.attempts.Begin(name, address, time.Now()); wait > 0 {
+	return s.attempt(name, address, func() (bool, error) {
+		check, cancel := context.WithTimeout(ctx, loginTimeout)
+		defer cancel()
+		right, err := auth.VerifyPassword(check, user.PasswordHash, password)
+		if check.Err() != nil {
+			return false, state.Errorf(state.TooMany, "Too many people are logging in at the moment. Try again in a few seconds.")
+		}
+		return right, err
+	})
+}
+
+// attempt has a password checked if the account and the address have not used up their attempts. One that was right, or that
+// couldn't be checked, doesn't count.
+func (s *Service) attempt(account, address string, check func() (right bool, err error)) (bool, error) {
+	if wait := s.attempts.Begin(account, address, time.Now()); wait > 0 {
 		return false, state.Errorf(state.TooMany, fmt.Sprintf("Too many wrong passwords. Try again in %d seconds.", int(wait.Seconds())+1))
 	}
-	check, cancel := context.WithTimeout(ctx, loginTimeout)
-	defer cancel()
-	right, err := auth.VerifyPassword(check, user.PasswordHash, password)
+	right, err := check()
 	if right || err != nil {
-		s.attempts.Right(name, address, time.Now())
-	}
-	if check.Err() != nil {
-		return false, state.Errorf(state.TooMany, "Too many people are logging in at the moment. Try again in a few seconds.")
+		s.attempts.Right(account, address, time.Now())
 	}
 	return right, err
 }
