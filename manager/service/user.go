@@ -124,6 +124,9 @@ func (s *Service) ChangeUser(ctx context.Context, a Actor, in UserInput) (UserVi
 	if err != nil {
 		return UserView{}, err
 	}
+	if hash != nil && u.Auth() != state.AuthLocal {
+		return UserView{}, state.Errorf(state.Conflict, "The password of "+u.Name+" is kept elsewhere and can't be set here.")
+	}
 	e := event(a, appUsers, "", "user_update", "change {user}", userObject(u))
 	e.Extra = in.changes()
 	u, err = act[state.User](ctx, s, &state.UserChanged{ID: u.ID, FullName: in.FullName, Email: in.Email, PasswordHash: hash,
