@@ -105,7 +105,8 @@ func (s *Service) syncDirectory(ctx context.Context, d *DirectoryWithRules, peop
 	}
 	gone := 0
 	for _, u := range run.gone {
-		if _, err := s.node.Propose(ctx, &state.UserGone{ID: u.ID}); err != nil {
+		e := event(Actor{}, appUsers, "", "user_update", "deactivate {user}, whom the directory "+directoryName(d)+" does not have any more", userObject(u))
+		if _, err := act[any](ctx, s, &state.UserGone{ID: u.ID}, e); err != nil {
 			run.problem(u, err)
 			continue
 		}

@@ -67,7 +67,13 @@ func (s *Service) takeOver(ctx context.Context, id Identity, rules GroupRules) (
 	if err != nil || same {
 		return user, false, err
 	}
-	user, err = propose[state.User](ctx, s, &state.IdentityTaken{Outside: outside, ID: uuid.NewString(), At: now()})
+	name, what := "user_update", "take over what "+string(id.AuthType)+" says of {user}"
+	if user.ID == "" {
+		user = state.User{ID: uuid.NewString(), Name: id.Name}
+		name, what = "user_create", "make {user} a user, who logs in by "+string(id.AuthType)
+	}
+	e := event(Actor{}, appUsers, "", name, what, userObject(user))
+	user, err = act[state.User](ctx, s, &state.IdentityTaken{Outside: outside, ID: user.ID, At: e.Time}, e)
 	return user, true, err
 }
 
