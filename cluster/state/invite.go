@@ -146,3 +146,14 @@ func (tx *Tx) InvitesOf(project string) (invites []Invite, err error) {
 	slices.SortStableFunc(invites, func(a, b Invite) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return invites, err
 }
+
+// InviteByID returns an invite, whichever project it is to.
+func (tx *Tx) InviteByID(id string) (found Invite, ok bool, err error) {
+	err = each(tx, bucketInvites, nil, func(_ []byte, i Invite) bool {
+		if ok = i.ID == id; ok {
+			found = i
+		}
+		return !ok
+	})
+	return found, ok, err
+}

@@ -70,6 +70,9 @@ func (p *Project) Validate() error {
 	case p.Type == TypeCategory:
 		f.add("public_access", "A category can't be opened to everybody.")
 	}
+	if p.Archived && p.Type == TypeCategory {
+		f.add("archive", "Only projects can be archived, not categories.")
+	}
 	return f.err()
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -14,9 +13,6 @@ import (
 )
 
 var containerMedia = media{"application/vnd.bihealth.kiosc-server.containers+json", []string{"1.0"}}
-
-// pageSize is how many containers one answer has; SODAR's default.
-const pageSize = 100
 
 // registerContainers adds the containers' routes. A uuid in the address is part of the route, so that everything else
 // is an unknown address, and none of it is left over for the pages' /containers/:project.
@@ -75,13 +71,6 @@ func asJSON(c state.Container) containerJSON {
 
 func dateText(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
-type page struct {
-	Count    int             `json:"count"`
-	Next     *string         `json:"next"`
-	Previous *string         `json:"previous"`
-	Results  []containerJSON `json:"results"`
-}
-
 func (a *API) listContainers(c *fiber.Ctx, actor service.Actor) error {
 	project, err := id(c, "project")
 	if err != nil {
@@ -91,29 +80,7 @@ func (a *API) listContainers(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	pages := max(1, (len(views)+pageSize-1)/pageSize)
-	number, err := strconv.Atoi(c.Query("page", "1"))
-	if c.Query("page") == "last" {
-		number, err = pages, nil
-	}
-	if err != nil || number < 1 || number > pages {
-		return state.Errorf(state.NotFound, "Invalid page.")
-	}
-	link := func(n int) *string {
-		address := c.BaseURL() + "/containers/api/" + project
-		switch {
-		case n < 1 || n > pages:
-			return nil
-		case n > 1:
-			address += fmt.Sprintf("?page=%d", n)
-		}
-		return &address
-	}
-	out := page{Count: len(views), Next: link(number + 1), Previous: link(number - 1), Results: []containerJSON{}}
-	for _, v := range views[(number-1)*pageSize : min(number*pageSize, len(views))] {
-		out.Results = append(out.Results, asJSON(v.Container))
-	}
-	return render(c, fiber.StatusOK, out)
+	return paged(c, views, func(v service.ContainerView) (containerJSON, error) { return asJSON(v.Container), nil })
 }
 
 // containers tells a project without containers from none at all, which to a superuser look alike in the list.

@@ -181,7 +181,7 @@ func TestUnknownAddresses(t *testing.T) {
 	s := newSite(t)
 	for _, path := range []string{"/containers/api", "/containers/api/", "/containers/api/nonsense", "/containers/api/detail",
 		"/containers/api/detail/x", "/containers/api/detail/" + s.project + "x", "/containers/api/none/" + s.project,
-		"/containers/api/detail/" + s.project + "/more", "/containers/api/detail/%00", "/project/api/create"} {
+		"/containers/api/detail/" + s.project + "/more", "/containers/api/detail/%00", "/project/api/settings"} {
 		for _, method := range []string{"GET", "POST", "PATCH"} {
 			got := s.as("root").send(method, path, "")
 			require.Equal(t, 404, got.status, "%s %s", method, path)

@@ -3,6 +3,8 @@ package api
 import (
 	"github.com/gofiber/fiber/v2"
 
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
@@ -11,17 +13,55 @@ var projectMedia = media{"application/vnd.bihealth.sodar-core.projectroles+json"
 func (a *API) registerProjects(app *fiber.App) {
 	api := app.Group("/project/api")
 	a.route(api, "/list", projectMedia, reading(a.listProjects))
+	a.route(api, "/retrieve/:project<guid>", projectMedia, reading(a.showProject))
+	a.route(api, "/create", projectMedia, methods{fiber.MethodPost: a.createProject})
+	a.route(api, "/update/:project<guid>", projectMedia, methods{fiber.MethodPut: a.updateProject, fiber.MethodPatch: a.updateProject})
+	a.route(api, "/destroy/:project<guid>", projectMedia, methods{fiber.MethodDelete: a.deleteProject})
+	a.registerRoles(api)
+	a.registerInvites(api)
+	a.registerUsers(api)
 	api.All("/*", notFound)
 }
 
-// projectJSON is a project in SODAR's form.
+// projectJSON is a project or category in SODAR's form.
 type projectJSON struct {
-	Title       string  `json:"title"`
-	Type        string  `json:"type"`
-	Parent      *string `json:"parent"`
-	Description string  `json:"description"`
-	FullTitle   string  `json:"full_title"`
-	UUID        string  `json:"sodar_uuid"`
+	Title        string              `json:"title"`
+	Type         string              `json:"type"`
+	Parent       *string             `json:"parent"`
+	Description  string              `json:"description"`
+	Readme       string              `json:"readme"`
+	PublicAccess *string             `json:"public_access"`
+	PublicGuest  bool                `json:"public_guest_access"` // of SODAR's versions before 2.0
+	Archive      bool                `json:"archive"`
+	FullTitle    string              `json:"full_title"`
+	Roles        map[string]roleJSON `json:"roles"` // by the id of the assignment; empty for who may not see the members
+	Children     []string            `json:"children"`
+	// Upstream says that the project comes from an upstream site, and is changed there only.
+	Upstream bool   `json:"is_remote"`
+	UUID     string `json:"sodar_uuid"`
+}
+
+// roleJSON is a role assignment.
+type roleJSON struct {
+	Role      string `json:"role"`
+	User      string `json:"user"` // id
+	Project   string `json:"project,omitempty"`
+	Inherited bool   `json:"inherited"`
+	UUID      string `json:"sodar_uuid"`
+}
+
+func (a *API) project(actor service.Actor, v service.ProjectView) (projectJSON, error) {
+	out := projectJSON{Title: v.Title, Type: string(v.Type), Parent: orNull(v.Parent), Description: v.Description, Readme: v.Readme,
+		PublicAccess: orNull(string(v.PublicAccess)), PublicGuest: v.PublicAccess == state.Guest, Archive: v.Archived, FullTitle: v.FullTitle,
+		Roles: map[string]roleJSON{}, Children: append([]string{}, v.Children...), Upstream: v.Upstream, UUID: v.ID}
+	if !v.Rights[auth.ViewMembers] {
+		return out, nil
+	}
+	assignments, err := a.service.Assignments(actor, v.ID)
+	for _, r := range assignments {
+		out.Roles[r.ID] = roleJSON{Role: string(r.Role), User: r.User, Inherited: r.Project != v.ID, UUID: r.ID}
+	}
+	return out, err
 }
 
 func (a *API) listProjects(c *fiber.Ctx, actor service.Actor) error {
@@ -29,12 +69,129 @@ func (a *API) listProjects(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	list := make([]projectJSON, len(views))
-	for i, v := range views {
-		list[i] = projectJSON{Title: v.Title, Type: string(v.Type), Parent: orNull(v.Parent), Description: v.Description,
-			FullTitle: v.FullTitle, UUID: v.ID}
+	return list(c, views, func(v service.ProjectView) (projectJSON, error) { return a.project(actor, v) })
+}
+
+func (a *API) showProject(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
 	}
-	return render(c, fiber.StatusOK, list)
+	return a.renderProject(c, actor, project, fiber.StatusOK)
+}
+
+func (a *API) renderProject(c *fiber.Ctx, actor service.Actor, project string, status int) error {
+	view, err := a.service.Project(actor, project)
+	if err != nil {
+		return err
+	}
+	out, err := a.project(actor, view)
+	if err != nil {
+		return err
+	}
+	return render(c, status, out)
+}
+
+// projectInput reads what a client may say of a project.
+func (in *input) project() (p service.ProjectInput) {
+	in.optional("title", &p.Title)
+	in.optional("description", &p.Description)
+	in.optional("readme", &p.Readme)
+	if _, given := in.raw["parent"]; given {
+		parent := in.nullableText("parent")
+		p.Parent = &parent
+	}
+	if _, given := in.raw["public_access"]; given {
+		role := state.Role(in.nullableText("public_access"))
+		p.PublicAccess = &role
+	} else if guest := in.boolean("public_guest_access"); guest != nil {
+		role := map[bool]state.Role{true: state.Guest}[*guest]
+		p.PublicAccess = &role
+	}
+	p.Archived = in.boolean("archive")
+	return p
+}
+
+// optional reads a text that is left alone where the field is missing.
+func (in *input) optional(field string, text **string) {
+	if _, given := in.raw[field]; given {
+		value := in.nullableText(field)
+		*text = &value
+	}
+}
+
+// boolean is nil for a missing field.
+func (in *input) boolean(field string) (b *bool) {
+	in.value(field, &b, "Must be a valid boolean.")
+	return b
+}
+
+func (a *API) createProject(c *fiber.Ctx, actor service.Actor) error {
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	in.require("title", "type")
+	project := in.project()
+	project.Type, project.Owner = state.Type(in.text("type")), in.nullableText("owner")
+	if err := in.err(); err != nil {
+		return err
+	}
+	made, err := a.service.CreateProject(c.UserContext(), actor, project)
+	if err != nil {
+		return err
+	}
+	return a.renderProject(c, actor, made.ID, fiber.StatusCreated)
+}
+
+func (a *API) updateProject(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	if c.Method() == fiber.MethodPut {
+		in.require("title")
+	}
+	change := in.project()
+	if _, given := in.raw["type"]; given {
+		view, err := a.service.Project(actor, project)
+		if err != nil {
+			return err
+		}
+		if in.text("type") != string(view.Type) {
+			in.fault("type", "The type of a project can't be changed.")
+		}
+	}
+	if err := in.err(); err != nil {
+		return err
+	}
+	if _, err := a.service.UpdateProject(c.UserContext(), actor, project, change); err != nil {
+		return err
+	}
+	return a.renderProject(c, actor, project, fiber.StatusOK)
+}
+
+func (a *API) deleteProject(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	if err := a.service.DeleteProject(c.UserContext(), actor, project); err != nil {
+		return err
+	}
+	_, err = a.service.Project(actor, project)
+	if state.CodeOf(err) == state.NotFound {
+		c.Status(fiber.StatusNoContent)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return message(c, fiber.StatusAccepted, "The project is being deleted; it will be gone once Docker hosts have removed its containers.")
 }
 
 // orNull is nil for an empty text.

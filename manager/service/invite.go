@@ -12,6 +12,9 @@ import (
 	"kiosc/manager/auth"
 )
 
+// InvitePath is where an invite's link leads, before its secret.
+const InvitePath = "/project/invites/accept/"
+
 // InviteInput is what people enter for an invite.
 type InviteInput struct {
 	Email   string
@@ -26,12 +29,12 @@ func (s *Service) Invite(ctx context.Context, a Actor, project string, in Invite
 }
 
 // ResendInvite gives an invite a new link and a new end; the old link no longer counts.
-func (s *Service) ResendInvite(ctx context.Context, a Actor, project, id string) (i state.Invite, secret string, err error) {
-	old, err := s.openInvite(a, project, id)
+func (s *Service) ResendInvite(ctx context.Context, a Actor, id string) (i state.Invite, secret string, err error) {
+	old, err := s.InviteByID(a, id)
 	if err != nil {
 		return i, "", err
 	}
-	return s.invite(ctx, a, project, old, "invite_resend", "send an invite to {project} again")
+	return s.invite(ctx, a, old.Project, old, "invite_resend", "send an invite to {project} again")
 }
 
 func (s *Service) invite(ctx context.Context, a Actor, project string, i state.Invite, name, description string) (state.Invite, string, error) {
@@ -70,32 +73,34 @@ func (s *Service) Invites(a Actor, project string) (open []state.Invite, err err
 
 var errNoInvite = state.Errorf(state.NotFound, "There is no such invite, or you have no access to it.")
 
-func (s *Service) openInvite(a Actor, project, id string) (i state.Invite, err error) {
-	invites, err := s.Invites(a, project)
-	for _, i := range invites {
-		if i.ID == id {
-			return i, nil
+// InviteByID returns an open invite to a project to which the actor may invite.
+func (s *Service) InviteByID(a Actor, id string) (i state.Invite, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		var ok bool
+		if i, ok, err = tx.InviteByID(id); err != nil {
+			return err
 		}
-	}
-	if err == nil {
-		err = errNoInvite
-	}
+		if !ok || !i.ExpiresAt.After(time.Now()) || may(tx, a, i.Project, auth.Invite) != nil {
+			return errNoInvite
+		}
+		return nil
+	})
 	return i, err
 }
 
 // RevokeInvite makes an invite's link worthless.
-func (s *Service) RevokeInvite(ctx context.Context, a Actor, project, id string) error {
-	i, err := s.openInvite(a, project, id)
+func (s *Service) RevokeInvite(ctx context.Context, a Actor, id string) error {
+	i, err := s.InviteByID(a, id)
 	if err != nil {
 		return err
 	}
-	p, err := s.projectFor(a, project, auth.Invite)
+	p, err := s.projectFor(a, i.Project, auth.Invite)
 	if err != nil {
 		return err
 	}
 	e := projectEvent(a, p, "invite_revoke", "revoke an invite to {project}")
 	e.Extra, e.Classified = map[string]string{"email": i.Email}, true
-	_, err = act[any](ctx, s, &state.InviteRevoked{Project: project, ID: id}, e)
+	_, err = act[any](ctx, s, &state.InviteRevoked{Project: i.Project, ID: id}, e)
 	return err
 }
 

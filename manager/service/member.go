@@ -21,6 +21,28 @@ func (s *Service) Members(a Actor, project string) (members []state.Member, err 
 	return members, err
 }
 
+// Assignments lists the roles that were given in a project and, inherited, in the categories above.
+func (s *Service) Assignments(a Actor, project string) (roles []state.RoleAssignment, err error) {
+	err = s.store.View(func(tx *state.Tx) error {
+		if err := may(tx, a, project, auth.ViewMembers); err != nil {
+			return err
+		}
+		chain, err := tx.Ancestors(project)
+		if err != nil {
+			return err
+		}
+		for _, p := range chain {
+			here, err := tx.RolesOf(p.ID)
+			if err != nil {
+				return err
+			}
+			roles = append(roles, here...)
+		}
+		return nil
+	})
+	return roles, err
+}
+
 // Assignment returns a role assignment of a project whose members the actor may see.
 func (s *Service) Assignment(a Actor, id string) (r state.RoleAssignment, err error) {
 	err = s.store.View(func(tx *state.Tx) error {
@@ -144,10 +166,15 @@ func (s *Service) FindUsers(a Actor) (found []FoundUser, err error) {
 		users, err := tx.Users()
 		for _, u := range users {
 			if u.Active {
-				found = append(found, FoundUser{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email, Superuser: u.Superuser, AuthType: u.Auth()})
+				found = append(found, Found(u))
 			}
 		}
 		return err
 	})
 	return found, err
+}
+
+// Found is what everybody who is logged in may know of a user.
+func Found(u state.User) FoundUser {
+	return FoundUser{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email, Superuser: u.Superuser, AuthType: u.Auth()}
 }

@@ -36,8 +36,10 @@ var countAs = map[state.State]func(*Counts){
 type ProjectView struct {
 	state.Project
 	FullTitle string
-	Role      state.Role // "" for a superuser without one, and for categories that are shown for what is in them
-	Counts    Counts
+	// Children are the ids of what is directly in a category and may be seen.
+	Children []string
+	Role     state.Role // "" for a superuser without one, and for categories that are shown for what is in them
+	Counts   Counts
 	// Rights are what the actor may do in the project.
 	Rights map[auth.Right]bool
 }
@@ -95,15 +97,24 @@ func (s *Service) Project(a Actor, id string) (view ProjectView, err error) {
 	return view, err
 }
 
+// seenIn lists the ids of what is directly in a category and the actor may see.
+func seenIn(tx *state.Tx, a Actor, category string) (ids []string, err error) {
+	children, err := tx.Children(category)
+	for _, child := range children {
+		if may(tx, a, child.ID, auth.FindProject) == nil || leadsTo(tx, a, child) {
+			ids = append(ids, child.ID)
+		}
+	}
+	return ids, err
+}
+
 // leadsTo tells whether there is something in a category that the actor may see.
 func leadsTo(tx *state.Tx, a Actor, p state.Project) bool {
 	if p.Type != state.TypeCategory {
 		return false
 	}
-	children, err := tx.Children(p.ID)
-	return err == nil && slices.ContainsFunc(children, func(child state.Project) bool {
-		return may(tx, a, child.ID, auth.FindProject) == nil || leadsTo(tx, a, child)
-	})
+	ids, err := seenIn(tx, a, p.ID)
+	return err == nil && len(ids) > 0
 }
 
 // projectFor returns a project in which the actor has the right.
@@ -128,6 +139,11 @@ func projectView(tx *state.Tx, a Actor, p state.Project) (ProjectView, error) {
 		return ProjectView{}, err
 	}
 	view := ProjectView{Project: p, FullTitle: title, Role: role, Rights: rightsOf(a, p, role)}
+	if p.Type == state.TypeCategory {
+		if view.Children, err = seenIn(tx, a, p.ID); err != nil {
+			return ProjectView{}, err
+		}
+	}
 	if !view.Rights[auth.ViewProject] {
 		view.Description, view.Readme = "", ""
 	}
@@ -163,6 +179,7 @@ func (a Actor) CreatesAtTop() bool {
 type ProjectInput struct {
 	Title, Description, Readme *string
 	PublicAccess               *state.Role
+	Archived                   *bool
 	// Parent is the id of the category, empty for the top.
 	Parent *string
 	// Type and Owner, a user id, are for new projects only. Owner is empty for the actor.
@@ -195,7 +212,7 @@ func (s *Service) mayCreateIn(a Actor, category string) error {
 	return err
 }
 
-// UpdateProject changes a project, and moves it where the input has another category.
+// UpdateProject changes a project, archives it or takes it out, and moves it where the input has another category.
 func (s *Service) UpdateProject(ctx context.Context, a Actor, id string, in ProjectInput) (p state.Project, err error) {
 	p, err = s.projectFor(a, id, auth.UpdateProject)
 	if err != nil {
@@ -206,28 +223,20 @@ func (s *Service) UpdateProject(ctx context.Context, a Actor, id string, in Proj
 			return p, err
 		}
 	}
-	change := &state.ProjectChanged{ID: id, Description: in.Description, Readme: in.Readme, PublicAccess: in.PublicAccess, Parent: in.Parent, At: now()}
+	change := &state.ProjectChanged{ID: id, Description: in.Description, Readme: in.Readme, PublicAccess: in.PublicAccess,
+		Archived: in.Archived, Parent: in.Parent, At: now()}
 	if in.Title != nil {
 		title := strings.TrimSpace(*in.Title)
 		change.Title = &title
 	}
-	return act[state.Project](ctx, s, change, projectEvent(a, p, "project_update", "update {project}"))
-}
-
-// ArchiveProject puts a project into the archive, or takes it out.
-func (s *Service) ArchiveProject(ctx context.Context, a Actor, id string, archived bool) (p state.Project, err error) {
-	p, err = s.projectFor(a, id, auth.UpdateProject)
-	if err != nil {
-		return p, err
+	e := projectEvent(a, p, "project_update", "update {project}")
+	if in.Archived != nil && *in.Archived != p.Archived {
+		e = projectEvent(a, p, "project_archive", "archive {project}")
+		if p.Archived {
+			e = projectEvent(a, p, "project_unarchive", "take {project} out of the archive")
+		}
 	}
-	if p.Type != state.TypeProject {
-		return p, state.Errorf(state.Conflict, "Only projects can be archived, not categories.")
-	}
-	e := projectEvent(a, p, "project_archive", "archive {project}")
-	if !archived {
-		e = projectEvent(a, p, "project_unarchive", "take {project} out of the archive")
-	}
-	return act[state.Project](ctx, s, &state.ProjectChanged{ID: id, Archived: &archived, At: now()}, e)
+	return act[state.Project](ctx, s, change, e)
 }
 
 // Deletion is what goes with a project.

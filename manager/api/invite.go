@@ -1,0 +1,114 @@
+package api
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/service"
+)
+
+func (a *API) registerInvites(api fiber.Router) {
+	a.route(api, "/invites/list/:project<guid>", projectMedia, reading(a.listInvites))
+	a.route(api, "/invites/create/:project<guid>", projectMedia, methods{fiber.MethodPost: a.createInvite})
+	a.route(api, "/invites/retrieve/:invite<guid>", projectMedia, reading(a.showInvite))
+	a.route(api, "/invites/revoke/:invite<guid>", projectMedia, methods{fiber.MethodPost: a.revokeInvite})
+	a.route(api, "/invites/resend/:invite<guid>", projectMedia, methods{fiber.MethodPost: a.resendInvite})
+}
+
+// inviteJSON is an invite in SODAR's form.
+type inviteJSON struct {
+	Email       string `json:"email"`
+	Project     string `json:"project"`
+	Role        string `json:"role"`
+	Issuer      string `json:"issuer"` // user name
+	DateCreated string `json:"date_created"`
+	DateExpire  string `json:"date_expire"`
+	Message     string `json:"message"`
+	UUID        string `json:"sodar_uuid"`
+	// Link is in the answer to the request that made it, and nowhere else.
+	Link string `json:"link,omitempty"`
+}
+
+func inviteOf(i state.Invite) inviteJSON {
+	return inviteJSON{Email: i.Email, Project: i.Project, Role: string(i.Role), Issuer: i.Issuer, DateCreated: dateText(i.CreatedAt),
+		DateExpire: dateText(i.ExpiresAt), Message: i.Message, UUID: i.ID}
+}
+
+func (a *API) listInvites(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	invites, err := a.service.Invites(actor, project)
+	if err != nil {
+		return err
+	}
+	return list(c, invites, func(i state.Invite) (inviteJSON, error) { return inviteOf(i), nil })
+}
+
+func (a *API) createInvite(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	in.require("email", "role")
+	invite := service.InviteInput{Email: in.text("email"), Role: state.Role(in.text("role")), Message: in.nullableText("message")}
+	if err := in.err(); err != nil {
+		return err
+	}
+	made, secret, err := a.service.Invite(c.UserContext(), actor, project, invite)
+	if err != nil {
+		return err
+	}
+	return renderInvite(c, fiber.StatusCreated, made, secret)
+}
+
+func renderInvite(c *fiber.Ctx, status int, i state.Invite, secret string) error {
+	out := inviteOf(i)
+	out.Link = c.BaseURL() + service.InvitePath + secret
+	return render(c, status, out)
+}
+
+// invite is the one in the address.
+func (a *API) invite(c *fiber.Ctx, actor service.Actor) (i state.Invite, err error) {
+	invite, err := id(c, "invite")
+	if err != nil {
+		return i, err
+	}
+	return a.service.InviteByID(actor, invite)
+}
+
+func (a *API) showInvite(c *fiber.Ctx, actor service.Actor) error {
+	i, err := a.invite(c, actor)
+	if err != nil {
+		return err
+	}
+	return render(c, fiber.StatusOK, inviteOf(i))
+}
+
+func (a *API) revokeInvite(c *fiber.Ctx, actor service.Actor) error {
+	i, err := a.invite(c, actor)
+	if err != nil {
+		return err
+	}
+	if err := a.service.RevokeInvite(c.UserContext(), actor, i.ID); err != nil {
+		return err
+	}
+	return message(c, fiber.StatusOK, "Invite revoked")
+}
+
+func (a *API) resendInvite(c *fiber.Ctx, actor service.Actor) error {
+	i, err := a.invite(c, actor)
+	if err != nil {
+		return err
+	}
+	made, secret, err := a.service.ResendInvite(c.UserContext(), actor, i.ID)
+	if err != nil {
+		return err
+	}
+	return renderInvite(c, fiber.StatusOK, made, secret)
+}

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/service"
+)
+
+func (a *API) registerRoles(api fiber.Router) {
+	a.route(api, "/roles/create/:project<guid>", projectMedia, methods{fiber.MethodPost: a.createRole})
+	a.route(api, "/roles/update/:assignment<guid>", projectMedia, methods{fiber.MethodPut: a.updateRole, fiber.MethodPatch: a.updateRole})
+	a.route(api, "/roles/destroy/:assignment<guid>", projectMedia, methods{fiber.MethodDelete: a.deleteRole})
+	a.route(api, "/roles/owner-transfer/:project<guid>", projectMedia, methods{fiber.MethodPost: a.transferOwnership})
+}
+
+func renderRole(c *fiber.Ctx, status int, r state.RoleAssignment) error {
+	return render(c, status, roleJSON{Role: string(r.Role), User: r.User, Project: r.Project, UUID: r.ID})
+}
+
+func (a *API) createRole(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	in.require("role", "user")
+	role, user := state.Role(in.text("role")), in.text("user")
+	if err := in.err(); err != nil {
+		return err
+	}
+	members, err := a.service.Members(actor, project)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.User.ID == user && m.Own != nil {
+			return invalid("user", "The user has a role in the project already. Update it instead.")
+		}
+	}
+	made, err := a.service.SetRole(c.UserContext(), actor, project, user, role)
+	if err != nil {
+		return err
+	}
+	return renderRole(c, fiber.StatusCreated, made)
+}
+
+// assignment is the role assignment in the address.
+func (a *API) assignment(c *fiber.Ctx, actor service.Actor) (r state.RoleAssignment, err error) {
+	assignment, err := id(c, "assignment")
+	if err != nil {
+		return r, err
+	}
+	return a.service.Assignment(actor, assignment)
+}
+
+func (a *API) updateRole(c *fiber.Ctx, actor service.Actor) error {
+	r, err := a.assignment(c, actor)
+	if err != nil {
+		return err
+	}
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	in.require("role")
+	role := state.Role(in.text("role"))
+	if err := in.err(); err != nil {
+		return err
+	}
+	if r, err = a.service.SetRole(c.UserContext(), actor, r.Project, r.User, role); err != nil {
+		return err
+	}
+	return renderRole(c, fiber.StatusOK, r)
+}
+
+func (a *API) deleteRole(c *fiber.Ctx, actor service.Actor) error {
+	r, err := a.assignment(c, actor)
+	if err != nil {
+		return err
+	}
+	if r.User == actor.User.ID {
+		err = a.service.LeaveProject(c.UserContext(), actor, r.Project)
+	} else {
+		err = a.service.RemoveRole(c.UserContext(), actor, r.Project, r.User)
+	}
+	if err == nil {
+		c.Status(fiber.StatusNoContent)
+	}
+	return err
+}
+
+// transferOwnership takes the new owner's user name, as SODAR does.
+func (a *API) transferOwnership(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	in.require("new_owner")
+	name, role := in.text("new_owner"), state.Role(in.nullableText("old_owner_role"))
+	if err := in.err(); err != nil {
+		return err
+	}
+	users, err := a.service.FindUsers(actor)
+	if err != nil {
+		return err
+	}
+	owner := ""
+	for _, u := range users {
+		if u.Name == name {
+			owner = u.ID
+		}
+	}
+	if err := a.service.TransferOwnership(c.UserContext(), actor, project, owner, role); err != nil {
+		return err
+	}
+	return message(c, fiber.StatusOK, "Ownership transferred to "+name)
+}
