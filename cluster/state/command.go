@@ -73,6 +73,11 @@ var kinds = map[Kind]func() Command{
 	81: func() Command { return &QuotaSet{} },
 	// 100 to 109 are the timeline's.
 	100: func() Command { return &Recorded{} },
+	110: func() Command { return &UpstreamTaken{} },
+	111: func() Command { return &UpstreamSynced{} },
+	112: func() Command { return &RemoteSiteSet{} },
+	113: func() Command { return &RemoteSiteRemoved{} },
+	114: func() Command { return &RemoteProjectsGiven{} },
 }
 
 // commandFormat is the first byte of every encoded command.

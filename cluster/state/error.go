@@ -27,6 +27,20 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// Sentence is what the error says of its first field, or else its message, for people who see no form.
+func (e *Error) Sentence() string {
+	first := ""
+	for field, texts := range e.Fields {
+		if len(texts) > 0 && (first == "" || field < first) {
+			first = field
+		}
+	}
+	if first == "" {
+		return e.Message
+	}
+	return e.Fields[first][0]
+}
+
 // Errorf makes an Error without field messages.
 func Errorf(code Code, message string) *Error { return &Error{Code: code, Message: message} }
 

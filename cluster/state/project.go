@@ -95,7 +95,7 @@ func (c *ProjectCreated) apply(tx *Tx) (any, error) {
 	if err != nil || !ok {
 		return nil, orNotFound(err, "There is no such user.")
 	}
-	if err := tx.checkPlace(&c.Project); err != nil {
+	if err := tx.checkPlace(&c.Project, true); err != nil {
 		return nil, err
 	}
 	role := RoleAssignment{ID: c.Assignment, Project: c.Project.ID, User: owner.ID, Role: Owner}
@@ -105,8 +105,8 @@ func (c *ProjectCreated) apply(tx *Tx) (any, error) {
 	return c.Project, c.Project.save(tx)
 }
 
-// checkPlace refuses a project whose parent or title can't be.
-func (tx *Tx) checkPlace(p *Project) error {
+// checkPlace refuses a project whose parent or title can't be. It is entering its category if it is new there.
+func (tx *Tx) checkPlace(p *Project, entering bool) error {
 	if p.Parent != "" {
 		parent, ok, err := tx.Project(p.Parent)
 		if err != nil {
@@ -115,17 +115,24 @@ func (tx *Tx) checkPlace(p *Project) error {
 		if !ok || parent.Type != TypeCategory {
 			return wrongField("parent", "There is no such category.")
 		}
-		if err := parent.takesChanges(); err != nil {
+		if err := parent.takesChanges(); err != nil && (entering || parent.Deleting) {
 			return err
 		}
 		if parent.Title == p.Title {
 			return wrongField("title", "The title can't be that of the category.")
 		}
+	}
+	return tx.checkTree(p)
+}
+
+// checkTree refuses a place in the tree that can't be, whoever wants it.
+func (tx *Tx) checkTree(p *Project) error {
+	if p.Parent != "" {
 		above, err := tx.Ancestors(p.Parent)
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(above, func(a Project) bool { return a.ID == p.ID }) || parent.ID == p.ID {
+		if slices.ContainsFunc(above, func(a Project) bool { return a.ID == p.ID }) {
 			return wrongField("parent", "A category can't be moved into itself.")
 		}
 		if len(above) > MaxDepth {
@@ -200,7 +207,7 @@ func (c *ProjectChanged) apply(tx *Tx) (any, error) {
 		return nil, err
 	}
 	if moved || c.Title != nil {
-		if err := tx.checkPlace(&p); err != nil {
+		if err := tx.checkPlace(&p, moved); err != nil {
 			return nil, err
 		}
 	}
@@ -316,7 +323,7 @@ func (tx *Tx) removeIfEmptied(id string) error {
 	if err := tx.removeRoles(id); err != nil {
 		return err
 	}
-	if err := errors.Join(tx.removeInvites(id), tx.removeFilesOf(id), tx.removeQuota(id)); err != nil {
+	if err := errors.Join(tx.removeInvites(id), tx.removeFilesOf(id), tx.removeQuota(id), tx.forgetGiven(id)); err != nil {
 		return err
 	}
 	return errors.Join(tx.delete(bucketChildren, key(p.Parent, p.Title)), tx.delete(bucketProjects, []byte(id)))

@@ -28,6 +28,13 @@ type User struct {
 	// Subject is who the user is at an OpenID provider, whatever the name; empty where only the name counts.
 	Subject   string
 	CreatedAt time.Time
+	// Upstream says that the user comes from an upstream site, where alone names and mail addresses are changed.
+	// UpstreamGroups are the groups there, UpstreamInactive says that only that site has made the user inactive.
+	Upstream         bool
+	UpstreamGroups   []string
+	UpstreamInactive bool
+	// AdditionalEmails are the user's further mail addresses.
+	AdditionalEmails []string
 }
 
 // AuthType says who knows a user's password.
@@ -55,6 +62,9 @@ func (u *User) Validate() error {
 	checkText(f, "first_name", u.FirstName, 150)
 	checkText(f, "last_name", u.LastName, 150)
 	checkText(f, "email", u.Email, 254)
+	for _, email := range u.AdditionalEmails {
+		checkText(f, "additional_emails", email, 254)
+	}
 	return f.err()
 }
 
