@@ -159,7 +159,8 @@ func (j *job) image(ctx context.Context) (string, error) {
 		return "", err
 	}
 	flushed := time.Now()
-	id, _, err := j.engine.EnsureImage(ctx, j.order.Spec.Image, func(p engine.PullProgress) {
+	want := engine.Wanted{Image: j.order.Spec.Image, PullPolicy: j.order.Spec.PullPolicy, Login: j.order.Spec.Registry}
+	id, _, err := j.engine.EnsureImage(ctx, want, func(p engine.PullProgress) {
 		j.step("Pulling image "+j.order.Spec.Image, p.Percent)
 		if p.Line == "" {
 			return
@@ -266,8 +267,22 @@ func (j *job) change(ctx context.Context, name, from string, do func(context.Con
 	return o.State, o, err
 }
 
+// delete removes the container from this host, with the volumes that nobody else of the project has.
 func (j *job) delete(ctx context.Context) (string, wire.Observed, error) {
-	return j.removeAll(ctx, false)
+	state, o, err := j.removeAll(ctx, false)
+	if err != nil {
+		return state, o, err
+	}
+	for _, v := range j.order.Spec.Volumes {
+		err := j.engine.RemoveVolume(ctx, j.order.Spec.Project, v.Name)
+		switch {
+		case errors.Is(err, engine.ErrInUse):
+			j.agent.logger.Warn("a volume is in use and was not removed with its last container", "project", j.order.Spec.Project, "volume", v.Name)
+		case err != nil:
+			return "", o, err
+		}
+	}
+	return state, o, nil
 }
 
 // move leaves the container to another host.

@@ -71,6 +71,8 @@ type Config struct {
 	Site service.Settings
 	// Directories are those that people log in with, two at most.
 	Directories []DirectoryConfig
+	// Limits are what the site allows each app.
+	Limits dispatch.Limits
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
@@ -162,7 +164,7 @@ func (m *Manager) assemble() error {
 	cfg := m.cfg
 	m.hub = dispatch.New(dispatch.Config{Node: m.node, Mesh: m.peers, Key: m.key, Managers: m.managers,
 		Renew: func(peer pki.Peer, csr []byte) ([]byte, error) { return m.nodes.Renew(peer, csr) }, Grace: cfg.NodeGrace,
-		AppsAtRoot: cfg.Web.Apps != nil, FileHost: cfg.Site.Files.OrDefaults().WebServer, Logger: cfg.Logger})
+		AppsAtRoot: cfg.Web.Apps != nil, FileHost: cfg.Site.Files.OrDefaults().WebServer, Limits: cfg.Limits, Logger: cfg.Logger})
 	m.nodes = nodes.New(nodes.Config{Node: m.node, Peers: m.peers, Hub: m.hub, Credentials: m.credentials, Sealer: m.key,
 		Key: m.key, CA: m.ca, CertLife: cfg.CertLife, Logger: cfg.Logger,
 		Self: state.Node{Name: cfg.Name, Version: cfg.Version, Address: m.advertised()}})

@@ -5,18 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/go-connections/nat"
-	"github.com/docker/go-units"
 
 	"kiosc/cluster/wire"
 )
@@ -25,8 +21,6 @@ const (
 	// The log file of a Docker container is kept by Docker until it has been sent; these bound its size.
 	logFileSize = "64m"
 	logFiles    = "2"
-	// maxProcesses bounds what one app can start.
-	maxProcesses = 4096
 )
 
 // List returns every Docker container of this cluster and node, running or not.
@@ -180,6 +174,9 @@ func (e *Engine) Create(ctx context.Context, m Making) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := e.ensureVolumes(ctx, limit, spec); err != nil {
+		return "", err
+	}
 	config, host := e.describe(m)
 	host.NetworkMode = container.NetworkMode(net.ID)
 	if spec.FileHost != "" && net.Gateway.IsValid() {
@@ -211,55 +208,15 @@ func (e *Engine) clearName(ctx context.Context, limit time.Duration, name string
 	return e.Remove(ctx, info.ID)
 }
 
-func (e *Engine) describe(m Making) (*container.Config, *container.HostConfig) {
-	spec := m.Spec
-	config := &container.Config{
-		Image: m.ImageID, Cmd: spec.Command, Env: spec.Env,
-		Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelContainer: m.Container,
-			labelGeneration: strconv.FormatUint(m.Generation, 10), labelPlacement: strconv.FormatUint(m.Placement, 10),
-			labelProject: spec.Project},
-	}
-	processes := int64(maxProcesses)
-	host := &container.HostConfig{
-		LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": logFileSize, "max-file": logFiles}},
-		SecurityOpt: []string{"no-new-privileges"},
-		CapDrop:     []string{"NET_RAW"},
-		Resources: container.Resources{PidsLimit: &processes, NanoCPUs: spec.LimitMilliCPUs * 1e6, Memory: spec.LimitMemory,
-			MemorySwap:        spec.LimitMemory, // no swap: it would be a way around the limit
-			MemoryReservation: spec.ReservedMemory},
-	}
-	if hard := min(max(spec.NoFileSoft, spec.NoFileHard), openFiles()); hard > 0 {
-		soft := spec.NoFileSoft
-		if soft <= 0 || soft > hard {
-			soft = hard
-		}
-		host.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: soft, Hard: hard}}
-	}
-	if spec.Port > 0 {
-		port := nat.Port(strconv.Itoa(spec.Port) + "/tcp")
-		config.ExposedPorts = nat.PortSet{port: {}}
-		if e.mode == ModeHost {
-			host.PortBindings = nat.PortMap{port: {{HostIP: "127.0.0.1"}}} // the engine chooses a free port
-		}
-	}
-	return config, host
-}
-
-// openFiles is how many files a process of this machine may open at most. Docker can't start a container with more where
-// it lacks the right to raise its own limit, as within another container.
-func openFiles() int64 {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Max > math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return int64(limit.Max)
-}
-
 // Start starts a Docker container.
 func (e *Engine) Start(ctx context.Context, dockerID string) error {
-	return e.do(ctx, dockerID, callTimeout, "starting the Docker container", func(ctx context.Context) error {
+	err := e.do(ctx, dockerID, callTimeout, "starting the Docker container", func(ctx context.Context) error {
 		return e.docker.ContainerStart(ctx, dockerID, container.StartOptions{})
 	})
+	if err != nil && strings.Contains(err.Error(), "could not select device driver") { // Docker gives no code for it
+		return fmt.Errorf("this Docker host has no GPU that Docker can use; choose one that has, by a condition such as node.labels.gpu == true (%w)", err)
+	}
+	return err
 }
 
 // Stop asks the process to end and kills it after grace.

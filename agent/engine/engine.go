@@ -38,6 +38,7 @@ const (
 	labelPlacement  = "kiosc.placement"
 	labelNode       = "kiosc.node"
 	labelProject    = "kiosc.project"
+	labelVolume     = "kiosc.volume"
 	labelBinary     = "kiosc.binary"
 )
 

@@ -99,7 +99,7 @@ func spec(project string, command ...string) wire.Spec {
 // start makes and starts a Docker container of the test image.
 func start(t *testing.T, ctx context.Context, e *engine.Engine, s wire.Spec) string {
 	t.Helper()
-	image, pulled, err := e.EnsureImage(ctx, s.Image, func(engine.PullProgress) {})
+	image, pulled, err := e.EnsureImage(ctx, engine.Wanted{Image: s.Image}, func(engine.PullProgress) {})
 	require.NoError(t, err)
 	require.False(t, pulled)
 	id, err := e.Create(ctx, engine.Making{Container: uuid.NewString(), Generation: 1, Spec: s, ImageID: image})
@@ -200,7 +200,7 @@ func TestAHundredProjects(t *testing.T) {
 	t.Parallel()
 	const projects, atOnce = 100, 4
 	e, ctx := open(t, "auto")
-	image, _, err := e.EnsureImage(ctx, app, nil)
+	image, _, err := e.EnsureImage(ctx, engine.Wanted{Image: app}, nil)
 	require.NoError(t, err)
 	ids := make([]string, projects+atOnce) // some projects have two
 	errs := make([]error, len(ids))
@@ -235,7 +235,7 @@ func TestAnExhaustedPoolSaysSo(t *testing.T) {
 		SubnetPool: netip.MustParsePrefix("10.172.3.0/26")})
 	require.NoError(t, err)
 	defer e.Close()
-	image, _, err := e.EnsureImage(ctx, app, nil)
+	image, _, err := e.EnsureImage(ctx, engine.Wanted{Image: app}, nil)
 	require.NoError(t, err)
 	id, err := e.Create(ctx, engine.Making{Container: uuid.NewString(), Generation: 1, Spec: spec("one"), ImageID: image})
 	require.NoError(t, err)
@@ -248,9 +248,9 @@ func TestAnExhaustedPoolSaysSo(t *testing.T) {
 
 func TestMissingImagesSaySo(t *testing.T) {
 	e, ctx := open(t, "auto")
-	_, _, err := e.EnsureImage(ctx, "127.0.0.1:1/no/such:1", func(engine.PullProgress) {})
+	_, _, err := e.EnsureImage(ctx, engine.Wanted{Image: "127.0.0.1:1/no/such:1"}, func(engine.PullProgress) {})
 	require.ErrorContains(t, err, "can't be reached from this Docker host")
-	_, _, err = e.EnsureImage(ctx, "NOT VALID", nil)
+	_, _, err = e.EnsureImage(ctx, engine.Wanted{Image: "NOT VALID"}, nil)
 	require.ErrorContains(t, err, "is not valid")
 }
 

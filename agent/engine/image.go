@@ -13,8 +13,11 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
+
+	"kiosc/cluster/wire"
 )
 
 // pullIdle ends a pull in which nothing has happened for so long. A slow pull may take as long as it likes.
@@ -28,18 +31,30 @@ type PullProgress struct {
 	Percent int
 }
 
-// EnsureImage pulls an image unless that very reference is there, and returns its id. progress is called while it pulls.
-func (e *Engine) EnsureImage(ctx context.Context, ref string, progress func(PullProgress)) (id string, pulled bool, err error) {
-	named, err := reference.ParseNormalizedNamed(ref)
+// Wanted says which image, and how it is come by.
+type Wanted struct {
+	Image      string // reference
+	PullPolicy string // missing (also where it is empty), always or never
+	Login      *wire.RegistryLogin
+}
+
+// EnsureImage pulls an image as its policy says, and returns its id. progress is called while it pulls.
+func (e *Engine) EnsureImage(ctx context.Context, want Wanted, progress func(PullProgress)) (id string, pulled bool, err error) {
+	named, err := reference.ParseNormalizedNamed(want.Image)
 	if err != nil {
-		return "", false, fmt.Errorf("the image name %q is not valid: %w", ref, err)
+		return "", false, fmt.Errorf("the image name %q is not valid: %w", want.Image, err)
 	}
-	ref = reference.FamiliarString(reference.TagNameOnly(named))
-	id, err = e.imageID(ctx, ref)
-	if !errdefs.IsNotFound(err) {
-		return id, false, explain(err, "looking for the image")
+	ref := reference.FamiliarString(reference.TagNameOnly(named))
+	if want.PullPolicy != "always" {
+		id, err = e.imageID(ctx, ref)
+		if !errdefs.IsNotFound(err) {
+			return id, false, explain(err, "looking for the image")
+		}
+		if want.PullPolicy == "never" {
+			return "", false, fmt.Errorf("the image %s is not on this Docker host, and its pull policy is never", ref)
+		}
 	}
-	if err := e.pull(ctx, ref, progress); err != nil {
+	if err := e.pull(ctx, ref, want.Login, progress); err != nil {
 		return "", false, err
 	}
 	id, err = e.imageID(ctx, ref)
@@ -53,17 +68,25 @@ func (e *Engine) imageID(ctx context.Context, ref string) (string, error) {
 	return info.ID, err
 }
 
-func (e *Engine) pull(ctx context.Context, ref string, progress func(PullProgress)) error {
+func (e *Engine) pull(ctx context.Context, ref string, login *wire.RegistryLogin, progress func(PullProgress)) error {
+	options := image.PullOptions{}
+	if login != nil {
+		auth, err := registry.EncodeAuthConfig(registry.AuthConfig{Username: login.User, Password: login.Password, ServerAddress: login.Host})
+		if err != nil {
+			return fmt.Errorf("encoding the login for the registry %s: %w", login.Host, err)
+		}
+		options.RegistryAuth = auth
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := time.AfterFunc(pullIdle, func() { cancel(fmt.Errorf("pulling %s: nothing has come for %s", ref, pullIdle)) })
 	defer idle.Stop()
-	stream, err := e.docker.ImagePull(ctx, ref, image.PullOptions{})
+	stream, err := e.docker.ImagePull(ctx, ref, options)
 	if err != nil {
-		return pullError(ctx, ref, err)
+		return pullError(ctx, ref, login, err)
 	}
 	defer stream.Close()
-	layers := layers{seen: make(map[string]bool), size: make(map[string][2]int64)}
+	layers := layers{told: make(map[string]bool), of: make(map[string]*layer), best: -1}
 	for decoder := json.NewDecoder(stream); ; {
 		var m jsonmessage.JSONMessage
 		err := decoder.Decode(&m)
@@ -74,7 +97,7 @@ func (e *Engine) pull(ctx context.Context, ref string, progress func(PullProgres
 			err = m.Error
 		}
 		if err != nil {
-			return pullError(ctx, ref, err)
+			return pullError(ctx, ref, login, err)
 		}
 		idle.Reset(pullIdle)
 		if p := layers.take(m); progress != nil {
@@ -84,7 +107,7 @@ func (e *Engine) pull(ctx context.Context, ref string, progress func(PullProgres
 }
 
 // pullError says in one sentence what a person can do about it.
-func pullError(ctx context.Context, ref string, err error) error {
+func pullError(ctx context.Context, ref string, login *wire.RegistryLogin, err error) error {
 	text := err.Error()
 	has := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
@@ -96,7 +119,7 @@ func pullError(ctx context.Context, ref string, err error) error {
 		return explain(err, "pulling "+ref)
 	// Before "not found", because registries call what they hide not found and denied.
 	case has("denied", "unauthorized", "authentication required", "no basic auth credentials"):
-		return fmt.Errorf("the registry gives no access to the image %s, or has none of this name (%w)", ref, err)
+		return noAccess(ref, login, err)
 	case has("dial tcp", "lookup ", "no such host", "connection refused", "i/o timeout", "Client.Timeout", "TLS handshake timeout", "request canceled"):
 		return fmt.Errorf("the registry of the image %s can't be reached from this Docker host (%w)", ref, err)
 	case errdefs.IsNotFound(err), has("not found", "manifest unknown", "name unknown"):
@@ -105,30 +128,82 @@ func pullError(ctx context.Context, ref string, err error) error {
 	return explain(err, "pulling "+ref)
 }
 
-// layers adds up what Docker says of each.
-type layers struct {
-	seen map[string]bool     // lines told before
-	size map[string][2]int64 // bytes there and in all, by layer
+func noAccess(ref string, login *wire.RegistryLogin, err error) error {
+	if login == nil {
+		return fmt.Errorf("the registry gives no access to the image %s without a login, or has none of this name; a user and password for it can be set in the project's registries (%w)", ref, err)
+	}
+	return fmt.Errorf("the registry %s gives the user %s no access to the image %s, or has none of this name; check the user and password in the project's registries (%w)", login.Host, login.User, ref, err)
 }
 
-func (l *layers) take(m jsonmessage.JSONMessage) PullProgress {
-	p := PullProgress{Percent: -1}
-	line := strings.TrimSpace(m.ID + " " + m.Status)
-	if !l.seen[line] {
-		l.seen[line] = true
+// layers adds up what Docker says of each.
+type layers struct {
+	told map[string]bool   // lines told before
+	of   map[string]*layer // by id, without those that were there before
+	best int               // the highest percentage told, so that it never goes back
+}
+
+// layer is how far one layer is.
+type layer struct {
+	there, size int64 // bytes; size is 0 as long as it isn't known
+	unpacked    bool
+}
+
+// unpacking is the share of the work, in percent, that comes after a layer was fetched.
+const unpacking = 10
+
+func (l *layers) take(m jsonmessage.JSONMessage) (p PullProgress) {
+	if line := strings.TrimSpace(m.ID + " " + m.Status); !l.told[line] {
+		l.told[line] = true
 		p.Line = line
 	}
-	if m.Progress != nil && m.Progress.Total > 0 && m.Status == "Downloading" {
-		l.size[m.ID] = [2]int64{m.Progress.Current, m.Progress.Total}
-	} else if was, ok := l.size[m.ID]; ok && m.Status != "Downloading" {
-		l.size[m.ID] = [2]int64{was[1], was[1]}
+	at := l.of[m.ID]
+	if m.Status == "Pulling fs layer" {
+		at = &layer{}
+		l.of[m.ID] = at
 	}
-	var there, all int64
-	for _, s := range l.size {
-		there, all = there+s[0], all+s[1]
+	if at != nil {
+		at.take(m)
 	}
-	if all > 0 {
-		p.Percent = int(100 * there / all)
-	}
+	l.best = max(l.best, l.percent())
+	p.Percent = l.best
 	return p
+}
+
+func (l *layer) take(m jsonmessage.JSONMessage) {
+	switch m.Status {
+	case "Downloading":
+		if m.Progress != nil && m.Progress.Total > 0 {
+			l.there, l.size = m.Progress.Current, m.Progress.Total
+		}
+	case "Verifying Checksum", "Download complete", "Extracting", "Pull complete":
+		l.size = max(l.size, 1) // one so small that it was never seen on its way
+		l.there = l.size
+		l.unpacked = m.Status == "Pull complete"
+	}
+}
+
+// percent counts a layer whose size isn't known yet as large as the others are on average; -1 as long as nothing is known.
+func (l *layers) percent() int {
+	var known, bytes int64
+	for _, one := range l.of {
+		if one.size > 0 {
+			known, bytes = known+1, bytes+one.size
+		}
+	}
+	if known == 0 {
+		return -1
+	}
+	var done, all float64
+	for _, one := range l.of {
+		size := float64(one.size)
+		if one.size == 0 {
+			size = float64(bytes) / float64(known)
+		}
+		all += size
+		done += float64(one.there) * (100 - unpacking)
+		if one.unpacked {
+			done += size * unpacking
+		}
+	}
+	return int(done / all)
 }

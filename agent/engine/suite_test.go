@@ -17,6 +17,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 
@@ -69,6 +70,12 @@ var tests = map[string]func(*testing.T){
 	"ConfigIsChecked":                  testConfigIsChecked,
 	"Events":                           testEvents,
 	"EventsEndWithTheCallersError":     testEventsEndWithTheCallersError,
+	"WhatAnAppMayDo":                   testWhatAnAppMayDo,
+	"AReadOnlyFileSystem":              testAReadOnlyFileSystem,
+	"AVolumeOutlivesItsContainers":     testAVolumeOutlivesItsContainers,
+	"AVolumeOfStrangers":               testAVolumeOfStrangers,
+	"GPUsAreAskedFor":                  testGPUsAreAskedFor,
+	"PullPolicies":                     testPullPolicies,
 }
 
 func prepare(ctx context.Context) error {
@@ -128,6 +135,15 @@ func cleanUp(ctx context.Context) error {
 			return err
 		}
 	}
+	volumes, err := docker.VolumeList(ctx, volume.ListOptions{Filters: ours})
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes.Volumes {
+		if err := docker.VolumeRemove(ctx, v.Name, false); err != nil {
+			return err
+		}
+	}
 	_, err = docker.ImageRemove(ctx, appImage, image.RemoveOptions{Force: true})
 	return err
 }
@@ -171,7 +187,7 @@ func startApp(t *testing.T, e *engine.Engine, command ...string) (id, dockerID s
 
 func imageID(t *testing.T, e *engine.Engine) string {
 	t.Helper()
-	id, pulled, err := e.EnsureImage(t.Context(), appImage, nil)
+	id, pulled, err := e.EnsureImage(t.Context(), engine.Wanted{Image: appImage}, nil)
 	require.NoError(t, err)
 	require.False(t, pulled)
 	return id

@@ -168,7 +168,7 @@ func (c *Container) save(tx *Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(index(tx, old, c), countUse(tx, old, c)); err != nil {
+	if err := errors.Join(index(tx, old, c), countUse(tx, old, c), c.settleVolumes(tx)); err != nil {
 		return err
 	}
 	return tx.put(bucketContainers, []byte(c.ID), c)
@@ -182,7 +182,7 @@ func (c *Container) remove(tx *Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(index(tx, old, nil), countUse(tx, old, nil)); err != nil {
+	if err := errors.Join(index(tx, old, nil), countUse(tx, old, nil), c.forgetVolumes(tx)); err != nil {
 		return err
 	}
 	for _, place := range [...]struct{ bucket, key []byte }{

@@ -239,3 +239,15 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestALoginIsNotPrinted(t *testing.T) {
+	order := &Order{Spec: Spec{Registry: &RegistryLogin{Host: "registry.example.org", User: "ana", Password: "s3cret"},
+		Volumes: []Volume{{Name: "data", Path: "/data"}}, GPUs: -1, PullPolicy: "always"}}
+	for _, form := range []string{"%v", "%+v", "%#v", "%s"} {
+		require.NotContains(t, fmt.Sprintf(form, order), "s3cret", form)
+		require.NotContains(t, fmt.Sprintf(form, order.Spec.Registry), "s3cret", form)
+	}
+	back, err := Read(bytes.NewReader(encoded(t, order)))
+	require.NoError(t, err)
+	require.Equal(t, order, back)
+}

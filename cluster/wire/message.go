@@ -164,7 +164,43 @@ type Spec struct {
 	LimitMilliCPUs, LimitMemory, ReservedMemory int64
 	// FileHost is the name by which the container finds the project's small files, at port 8080; empty for none.
 	FileHost string
+
+	// What came later is left out where it is zero, so that orders of older managers and agents look as they did.
+
+	// MaxProcesses bounds the processes and threads of the container; 0 for the agent's default.
+	MaxProcesses int64 `cbor:",omitempty"`
+	// Capabilities are those, such as SYS_PTRACE, that the container has beyond the agent's own small set.
+	Capabilities []string `cbor:",omitempty"`
+	// SharedMemory is the size of /dev/shm in bytes; 0 for the engine's default.
+	SharedMemory int64 `cbor:",omitempty"`
+	// GPUs is how many GPUs the container gets; -1 for all.
+	GPUs         int  `cbor:",omitempty"`
+	ReadOnlyRoot bool `cbor:",omitempty"`
+	// Volumes are those of the project that the container has. An order to delete has only those to be deleted with it.
+	Volumes []Volume `cbor:",omitempty"`
+	// PullPolicy is missing (also where it is empty), always or never.
+	PullPolicy string `cbor:",omitempty"`
+	// Registry is the login for the image's registry; nil for none. An agent keeps it for as long as the order lasts, in
+	// memory only.
+	Registry *RegistryLogin `cbor:",omitempty"`
 }
+
+// Volume is a named volume of the project and its place in a container.
+type Volume struct {
+	Name, Path string
+}
+
+// RegistryLogin proves to a registry who pulls. It must not be logged, nor written to disk by an agent.
+type RegistryLogin struct {
+	Host           string
+	User, Password string
+}
+
+// String keeps the password out of whatever prints the message.
+func (l RegistryLogin) String() string { return l.User + " at " + l.Host }
+
+// GoString does the same for %#v.
+func (l RegistryLogin) GoString() string { return l.String() }
 
 // Report tells the manager how far an order is, or what became of a container without one.
 type Report struct {

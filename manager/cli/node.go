@@ -41,6 +41,7 @@ type managerFlags struct {
 	web                                       webFlags
 	schedules                                 schedules
 	site                                      siteFlags
+	limits                                    limitFlags
 }
 
 func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
@@ -53,6 +54,7 @@ func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().Var(&f.schedules, "task-schedule", "when periodic tasks run, as name=schedule with ; between; a schedule is an interval such as 30s, five fields as cron has them, or off; the same on all managers (KIOSC_TASK_SCHEDULE)")
 	cmd.Flags().DurationVar(&f.figuresEvery, "figures-every", figures.DefaultEvery, "how often what containers use of CPU, memory and network is read, 1s to 10m; the same on all managers (KIOSC_FIGURES_EVERY)")
 	f.site.add(cmd)
+	f.limits.add(cmd)
 	cmd.Flags().DurationVar(&f.certLife, "cert-life", pki.DefaultLife, "how long the certificates of nodes are valid; they are renewed at half of it (KIOSC_CERT_LIFE)")
 }
 
@@ -78,7 +80,11 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 	if err != nil {
 		return manager.Config{}, err
 	}
-	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site,
+	limits, err := f.limits.config()
+	if err != nil {
+		return manager.Config{}, err
+	}
+	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site, Limits: limits,
 		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }

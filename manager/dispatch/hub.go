@@ -50,6 +50,7 @@ type Config struct {
 	AppsAtRoot bool
 	// FileHost is the name by which containers find their project's small files; empty for none.
 	FileHost string
+	Limits   Limits
 	Logger   *slog.Logger
 }
 

@@ -93,10 +93,12 @@ type view struct {
 	usage   map[string]state.Usage
 	// leaving are the containers without an action on hosts that are down, drain or are removed, by node.
 	leaving map[string][]state.Container
+	// homes are the nodes that the volumes of these containers are on, by container.
+	homes map[string][]string
 }
 
 func (l *lead) look(ctx context.Context) error {
-	v := view{usage: make(map[string]state.Usage), leaving: make(map[string][]state.Container)}
+	v := view{usage: make(map[string]state.Usage), leaving: make(map[string][]state.Container), homes: make(map[string][]string)}
 	if err := l.hub.store.View(v.read); err != nil {
 		return err
 	}
@@ -134,6 +136,11 @@ func (v *view) read(tx *state.Tx) (err error) {
 	if v.pending, err = tx.Pending(); err != nil {
 		return err
 	}
+	for _, c := range v.pending {
+		if v.homes[c.ID], err = tx.HomesOf(&c); err != nil {
+			return err
+		}
+	}
 	if v.agents, err = tx.Agents(); err != nil {
 		return err
 	}
@@ -161,6 +168,9 @@ func (v *view) read(tx *state.Tx) (err error) {
 		for _, c := range on {
 			if !c.Pending() && (c.State == state.Running || c.State == state.Restarting) {
 				v.leaving[id] = append(v.leaving[id], c)
+				if v.homes[c.ID], err = tx.HomesOf(&c); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -243,11 +253,12 @@ func (l *lead) judge(ctx context.Context, agents []state.Node) error {
 type placing struct {
 	*lead
 	hosts map[string]*schedule.Host
-	order []string // of hosts, to go through them always alike
+	homes map[string][]string // of volumes, by container
+	order []string            // of hosts, to go through them always alike
 }
 
 func (l *lead) placing(v *view) *placing {
-	p := &placing{lead: l, hosts: make(map[string]*schedule.Host, len(v.agents))}
+	p := &placing{lead: l, hosts: make(map[string]*schedule.Host, len(v.agents)), homes: v.homes}
 	for _, n := range v.agents {
 		h := &schedule.Host{Node: n, Usage: v.usage[n.ID]}
 		switch _, ready, away := l.line(n.ID).look(); {
@@ -270,7 +281,21 @@ func (p *placing) pick(c *state.Container) (id, reason string) {
 			hosts = append(hosts, *p.hosts[id])
 		}
 	}
-	return schedule.Pick(c, hosts)
+	return schedule.Pick(p.want(c), hosts)
+}
+
+func (p *placing) want(c *state.Container) schedule.Want {
+	return schedule.Want{Container: c, Homes: p.homes[c.ID]}
+}
+
+// unfit says why the host that c is on can't have it any more; empty where it can. A restart, which may bring a new
+// definition, leaves a host for that alone, and not because it is being drained.
+func (p *placing) unfit(c *state.Container, host schedule.Host) string {
+	if c.Action == state.Restart {
+		host.Node.Availability = state.Active
+	}
+	want := p.want(c)
+	return schedule.Against(want, schedule.Without(want, host))
 }
 
 // take counts a decision.
@@ -289,9 +314,9 @@ func (p *placing) pending(ctx context.Context, c *state.Container) error {
 		return p.place(ctx, c, "")
 	case host == nil || host.Node.Health == state.Down:
 		return p.lost(ctx, c)
-	case c.Action == state.Start && host.Away == "":
+	case (c.Action == state.Start || c.Action == state.Restart) && host.Away == "":
 		// Sticky, because the image is there, as long as the host will have it.
-		if why := schedule.Against(c, schedule.Without(c, *host)); why != "" {
+		if why := p.unfit(c, *host); why != "" {
 			return p.place(ctx, c, host.Node.Name+": "+why)
 		}
 	}

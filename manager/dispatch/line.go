@@ -410,9 +410,9 @@ func (l *line) order(c *state.Container, name string) error {
 	if !due {
 		return nil
 	}
-	spec, err := specOf(c, l.hub.cfg.Key, l.hub.cfg.AppsAtRoot, l.hub.cfg.FileHost)
+	spec, err := l.hub.spec(c)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errSpec, err)
+		return err
 	}
 	l.hub.setStep(c, "Waiting for the Docker host "+name+".", -1)
 	err = l.write(&wire.Order{Term: l.term, Container: c.ID, Generation: c.Generation, Placement: c.Placement,

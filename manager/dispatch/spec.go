@@ -19,12 +19,44 @@ import (
 // urlPrefix in a variable's value becomes the path of the app's address.
 const urlPrefix = "__KIOSC_URL_PREFIX__"
 
-// noFile is the limit of open files in a Docker container, Kiosc's default.
-const noFile = 98304
+// Limits are what the site allows each app. They must be the same on all managers.
+type Limits struct {
+	// NoFileSoft and NoFileHard are how many files a process may have open.
+	NoFileSoft, NoFileHard int64
+	// MaxProcesses bounds the processes and threads of a container.
+	MaxProcesses int64
+	// Capabilities, such as SYS_PTRACE, are those that root has in a container beyond the agent's own small set.
+	Capabilities []string
+}
+
+// DefaultNoFile is how many files a process may have open, soft and hard, where nothing else is set; Kiosc's default.
+const DefaultNoFile = 98304
 
 // Opener gives back what service sealed.
 type Opener interface {
 	Open(sealed []byte, context string) ([]byte, error)
+}
+
+// spec is all that c's order needs.
+func (h *Hub) spec(c *state.Container) (wire.Spec, error) {
+	spec, err := specOf(c, h.cfg.Key, h.cfg.AppsAtRoot, h.cfg.FileHost)
+	if err != nil {
+		return spec, fmt.Errorf("%w: %w", errSpec, err)
+	}
+	limits := h.cfg.Limits
+	spec.NoFileSoft, spec.NoFileHard = limits.NoFileSoft, limits.NoFileHard
+	spec.MaxProcesses, spec.Capabilities = limits.MaxProcesses, limits.Capabilities
+	volumes := c.Volumes
+	err = h.store.View(func(tx *state.Tx) (err error) {
+		if c.Action == state.Delete {
+			volumes, err = tx.OwnVolumes(c)
+		}
+		return err
+	})
+	for _, v := range volumes {
+		spec.Volumes = append(spec.Volumes, wire.Volume{Name: v.Name, Path: v.Path})
+	}
+	return spec, err
 }
 
 func specOf(c *state.Container, key Opener, appsAtRoot bool, fileHost string) (wire.Spec, error) {
@@ -37,10 +69,10 @@ func specOf(c *state.Container, key Opener, appsAtRoot bool, fileHost string) (w
 		return wire.Spec{}, err
 	}
 	return wire.Spec{
-		Project: c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port,
-		Timeout: time.Duration(c.Timeout) * time.Second, NoFileSoft: noFile, NoFileHard: noFile,
+		Project: c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port, Timeout: time.Duration(c.Timeout) * time.Second,
 		LimitMilliCPUs: c.LimitMilliCPUs, LimitMemory: c.LimitMemory, ReservedMemory: c.ReservedMemory,
-		FileHost: fileHost,
+		FileHost:     fileHost,
+		SharedMemory: c.SharedMemory, GPUs: c.GPUs, ReadOnlyRoot: c.ReadOnlyRoot, PullPolicy: string(c.PullPolicy),
 	}, nil
 }
 

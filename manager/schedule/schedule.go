@@ -21,13 +21,20 @@ type Host struct {
 	Away string
 }
 
+// Want is a container that is to be placed.
+type Want struct {
+	*state.Container
+	// Homes are the nodes that its volumes are on: it can run on no other.
+	Homes []string
+}
+
 // maxReasons is how many hosts are named one by one; a longer list is of no use to people.
 const maxReasons = 10
 
 // Pick returns the least loaded of the hosts that c may run on: that with the smallest share of CPU or memory reserved,
 // whichever is greater, then with the fewest active containers per CPU, then the one whose id sorts first, so that the
 // decision can be repeated. Where there is none, reason tells people why, host by host.
-func Pick(c *state.Container, hosts []Host) (id, reason string) {
+func Pick(c Want, hosts []Host) (id, reason string) {
 	if len(hosts) == 0 {
 		return "", "No Docker host has joined yet."
 	}
@@ -53,9 +60,12 @@ func Pick(c *state.Container, hosts []Host) (id, reason string) {
 }
 
 // Against says in a few words why c may not run on the host; empty where it may.
-func Against(c *state.Container, h Host) string {
+func Against(c Want, h Host) string {
 	n := h.Node
+	elsewhere := func(home string) bool { return home != n.ID }
 	switch {
+	case slices.ContainsFunc(c.Homes, elsewhere):
+		return "doesn't have the container's volumes"
 	case n.Health == state.Down:
 		return "is down"
 	case h.Away != "":
@@ -79,7 +89,7 @@ func Against(c *state.Container, h Host) string {
 }
 
 // Without takes c's own share out of the usage of the host that it is on, to decide whether it may stay there.
-func Without(c *state.Container, h Host) Host {
+func Without(c Want, h Host) Host {
 	if h.Node.ID == c.Node {
 		h.Usage.Active--
 		h.Usage.MilliCPUs -= c.ReservedMilliCPUs

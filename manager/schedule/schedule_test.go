@@ -32,19 +32,23 @@ func TestPick(t *testing.T) {
 	large := func(h *schedule.Host) { h.Node.CPUs, h.Usage.Active = 64, 8 }
 	for name, c := range map[string]struct {
 		want  state.Container
+		homes []string
 		hosts []schedule.Host
 		id    string
 		// parts of the reason
 		reasons []string
 	}{
-		"the least crowded":       {hosts: []schedule.Host{host("a", active(2)), host("b", active(1)), host("c", active(3))}, id: "b"},
-		"by CPU, not by number":   {hosts: []schedule.Host{host("a", active(2)), host("b", large)}, id: "b"},
-		"the first among equals":  {hosts: []schedule.Host{host("b", nil), host("a", nil)}, id: "a"},
-		"the least reserved":      {hosts: []schedule.Host{host("a", busy), host("b", active(5))}, id: "b"},
-		"only connected ones":     {hosts: []schedule.Host{host("a", away), host("b", active(9))}, id: "b"},
-		"a label":                 {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu == true"}}}, hosts: []schedule.Host{host("a", nil), host("b", gpu)}, id: "b"},
-		"not a label":             {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu != true"}}}, hosts: []schedule.Host{host("a", gpu), host("b", active(20))}, id: "b"},
-		"room for CPUs":           {want: state.Container{Spec: state.Spec{ReservedMilliCPUs: 1000}}, hosts: []schedule.Host{host("a", busy), host("b", nil)}, id: "b"},
+		"the least crowded":      {hosts: []schedule.Host{host("a", active(2)), host("b", active(1)), host("c", active(3))}, id: "b"},
+		"by CPU, not by number":  {hosts: []schedule.Host{host("a", active(2)), host("b", large)}, id: "b"},
+		"the first among equals": {hosts: []schedule.Host{host("b", nil), host("a", nil)}, id: "a"},
+		"the least reserved":     {hosts: []schedule.Host{host("a", busy), host("b", active(5))}, id: "b"},
+		"only connected ones":    {hosts: []schedule.Host{host("a", away), host("b", active(9))}, id: "b"},
+		"a label":                {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu == true"}}}, hosts: []schedule.Host{host("a", nil), host("b", gpu)}, id: "b"},
+		"not a label":            {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu != true"}}}, hosts: []schedule.Host{host("a", gpu), host("b", active(20))}, id: "b"},
+		"room for CPUs":          {want: state.Container{Spec: state.Spec{ReservedMilliCPUs: 1000}}, hosts: []schedule.Host{host("a", busy), host("b", nil)}, id: "b"},
+		"its volumes":            {homes: []string{"b"}, hosts: []schedule.Host{host("a", nil), host("b", busy)}, id: "b"},
+		"volumes on two hosts": {homes: []string{"a", "b"}, hosts: []schedule.Host{host("a", nil), host("b", nil)},
+			reasons: []string{"host-a: doesn't have the container's volumes", "host-b: doesn't have the container's volumes"}},
 		"none that has ever been": {reasons: []string{"No Docker host has joined yet."}},
 		"none, host by host": {want: state.Container{Spec: state.Spec{Constraints: []string{"node.labels.gpu == true"}}},
 			hosts:   []schedule.Host{host("a", away), host("b", drained), host("c", down), host("d", nil)},
@@ -54,7 +58,7 @@ func TestPick(t *testing.T) {
 			reasons: []string{"host-a: has 0.5 of 4 CPUs left, 1.5 wanted", "host-b: has 2.0 GiB of 8.0 GiB memory left, 3.0 GiB wanted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			id, reason := schedule.Pick(&c.want, c.hosts)
+			id, reason := schedule.Pick(schedule.Want{Container: &c.want, Homes: c.homes}, c.hosts)
 			require.Equal(t, c.id, id)
 			require.Equal(t, len(c.reasons) == 0, reason == "")
 			for _, part := range c.reasons {
@@ -69,14 +73,14 @@ func TestALongListOfReasonsIsCut(t *testing.T) {
 	for range 100 {
 		hosts = append(hosts, host("x", func(h *schedule.Host) { h.Node.Health = state.Down }))
 	}
-	_, reason := schedule.Pick(&state.Container{}, hosts)
+	_, reason := schedule.Pick(schedule.Want{Container: &state.Container{}}, hosts)
 	require.Equal(t, 10, strings.Count(reason, "is down"))
 	require.Contains(t, reason, "and 90 more")
 }
 
 func TestAContainerMayStayWhereItsOwnShareFillsTheHost(t *testing.T) {
-	c := state.Container{Spec: state.Spec{ReservedMilliCPUs: 4000}, Node: "a"}
+	c := schedule.Want{Container: &state.Container{Spec: state.Spec{ReservedMilliCPUs: 4000}, Node: "a"}}
 	full := host("a", func(h *schedule.Host) { h.Usage.MilliCPUs, h.Usage.Active = 4000, 1 })
-	require.NotEmpty(t, schedule.Against(&c, full))
-	require.Empty(t, schedule.Against(&c, schedule.Without(&c, full)))
+	require.NotEmpty(t, schedule.Against(c, full))
+	require.Empty(t, schedule.Against(c, schedule.Without(c, full)))
 }

@@ -109,6 +109,10 @@ func notice(c *state.Container, node *state.Node) string {
 	switch {
 	case c.State != state.Running || c.Pending():
 		return ""
+	case node.Health == state.Down && len(c.Volumes) > 0:
+		return "The Docker host " + node.Name + " is down, and the app's volumes are there. The app goes on when the host is back."
+	case node.Availability == state.Draining && len(c.Volumes) > 0:
+		return "The Docker host " + node.Name + " is being taken out of use, and the app's volumes are there. The app stays on it; save what you need elsewhere."
 	case node.Health == state.Down:
 		return "The Docker host " + node.Name + " is down. The app starts on another one as soon as one can take it."
 	case node.Availability == state.Draining && !node.DrainBy.After(time.Now()):

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -40,6 +41,13 @@ func main() {
 		lines(n)
 	case "odd":
 		odd()
+	case "look":
+		look()
+	case "write":
+		report("write", os.WriteFile(os.Args[2], []byte(os.Args[3]), 0o644))
+	case "read":
+		text, err := os.ReadFile(os.Args[2])
+		report(string(text), err)
 	}
 }
 
@@ -152,4 +160,41 @@ func odd() {
 	os.Stdout.Write(append(bytes.Repeat([]byte("\xffa"), 8<<9), '\n'))
 	os.Stdout.Write(append(bytes.Repeat([]byte("\xfeb"), 15<<9), '\n'))
 	fmt.Print("dos\r\n\nlast\n")
+}
+
+// look tells what the process may do, one fact a line.
+func look() {
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if name, value, _ := strings.Cut(line, ":"); name == "CapEff" || name == "CapBnd" || name == "NoNewPrivs" {
+			fmt.Println(name, strings.TrimSpace(value))
+		}
+	}
+	pids, err := os.ReadFile("/sys/fs/cgroup/pids.max")
+	if err != nil {
+		pids, _ = os.ReadFile("/sys/fs/cgroup/pids/pids.max")
+	}
+	fmt.Println("pids", strings.TrimSpace(string(pids)))
+	var files syscall.Rlimit
+	syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files)
+	fmt.Println("files", files.Max) // Go raises the soft limit by itself
+	var shm syscall.Statfs_t
+	syscall.Statfs("/dev/shm", &shm)
+	fmt.Println("shm", int64(shm.Blocks)*shm.Bsize)
+	_, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
+	report("raw socket", err)
+	report("mount", syscall.Mount("none", "/tmp", "tmpfs", 0, ""))
+	report("device", syscall.Mknod("/disk", syscall.S_IFBLK|0o600, 8<<8))
+	_, err = os.Stat("/var/run/docker.sock")
+	report("docker socket", err)
+	report("root", os.WriteFile("/written", nil, 0o600))
+	report("tmp", os.WriteFile("/tmp/written", nil, 0o600))
+}
+
+func report(what string, err error) {
+	if err != nil {
+		fmt.Println(what, "fails:", err)
+		return
+	}
+	fmt.Println(what, "works")
 }

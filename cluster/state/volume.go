@@ -1,0 +1,98 @@
+package state
+
+var bucketVolumes = bucket("volumes") // project id, volume name → volumeHome
+
+// volumeHome is where a named volume of a project is. Docker keeps a volume on one host, so that containers that name it
+// can run there only.
+type volumeHome struct {
+	Node string
+}
+
+// settleVolumes notes the container's node as the home of its volumes that have none yet, or had it on a removed node.
+func (c *Container) settleVolumes(tx *Tx) error {
+	if c.Node == "" {
+		return nil
+	}
+	for _, v := range c.Volumes {
+		home, err := tx.homeOf(c.Project, v.Name)
+		if err != nil {
+			return err
+		}
+		if home != "" {
+			continue
+		}
+		if err := tx.put(bucketVolumes, key(c.Project, v.Name), volumeHome{Node: c.Node}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// homeOf is the node that has a project's volume; empty where none has it.
+func (tx *Tx) homeOf(project, name string) (string, error) {
+	home, ok, err := get[volumeHome](tx, bucketVolumes, key(project, name))
+	if err != nil || !ok {
+		return "", err
+	}
+	_, known, err := tx.Node(home.Node)
+	if err != nil || !known {
+		return "", err
+	}
+	return home.Node, nil
+}
+
+// HomesOf returns the nodes that the container's volumes are on. It can run only where that is one node, or none.
+func (tx *Tx) HomesOf(c *Container) (nodes []string, err error) {
+	seen := make(map[string]bool)
+	for _, v := range c.Volumes {
+		home, err := tx.homeOf(c.Project, v.Name)
+		if err != nil {
+			return nil, err
+		}
+		if home != "" && !seen[home] {
+			seen[home] = true
+			nodes = append(nodes, home)
+		}
+	}
+	return nodes, nil
+}
+
+// OwnVolumes returns the container's volumes that no other container of the project names.
+func (tx *Tx) OwnVolumes(c *Container) (own []Volume, err error) {
+	if len(c.Volumes) == 0 {
+		return nil, nil
+	}
+	others, err := tx.ContainersOf(c.Project)
+	if err != nil {
+		return nil, err
+	}
+	named := make(map[string]bool)
+	for _, other := range others {
+		if other.ID == c.ID {
+			continue
+		}
+		for _, v := range other.Volumes {
+			named[v.Name] = true
+		}
+	}
+	for _, v := range c.Volumes {
+		if !named[v.Name] {
+			own = append(own, v)
+		}
+	}
+	return own, nil
+}
+
+// forgetVolumes forgets where the volumes are that go with the container.
+func (c *Container) forgetVolumes(tx *Tx) error {
+	own, err := tx.OwnVolumes(c)
+	if err != nil {
+		return err
+	}
+	for _, v := range own {
+		if err := tx.delete(bucketVolumes, key(c.Project, v.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

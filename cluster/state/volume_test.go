@@ -1,0 +1,82 @@
+package state_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kiosc/cluster/state"
+)
+
+func withVolumes(id string, pairs ...string) state.Container {
+	c := container(id)
+	volume(pairs...)(&c.Spec)
+	return c
+}
+
+func (f *fixture) homes(id string) (homes []string) {
+	f.Helper()
+	c, _ := f.container(id)
+	require.NoError(f, f.store.View(func(tx *state.Tx) (err error) {
+		homes, err = tx.HomesOf(&c)
+		return err
+	}))
+	return homes
+}
+
+func (f *fixture) own(id string) (names []string) {
+	f.Helper()
+	c, _ := f.container(id)
+	require.NoError(f, f.store.View(func(tx *state.Tx) error {
+		own, err := tx.OwnVolumes(&c)
+		for _, v := range own {
+			names = append(names, v.Name)
+		}
+		return err
+	}))
+	return names
+}
+
+func TestVolumesStayWhereTheyWereMade(t *testing.T) {
+	f := newFixture(t)
+	f.must(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "host2", Role: state.AgentNode}})
+	f.must(&state.ContainerCreated{Container: withVolumes("c1", "data", "/data")})
+	f.must(&state.ContainerCreated{Container: withVolumes("c2", "data", "/in", "other", "/other")})
+	require.Empty(t, f.homes("c2"), "no volume is anywhere yet")
+	f.start("c1", "d1")
+	require.Equal(t, []string{"n1"}, f.homes("c2"), "they share it")
+	require.Empty(t, f.own("c1"))
+	require.Equal(t, []string{"other"}, f.own("c2"))
+
+	f.must(&state.ContainerPlaced{Container: "c2", Generation: 0, Node: "n2"})
+	require.Equal(t, []string{"n1", "n2"}, f.homes("c2"), "the first place of a volume is its place")
+
+	// The record of a volume goes with the last container that names it.
+	f.must(&state.ActionRequested{Container: "c2", Action: state.Delete, Time: t0})
+	f.must(&state.ContainerReported{Container: "c2", Node: "n2", Generation: 1, Seq: 1, Done: true, State: state.Deleted, Time: t0})
+	f.must(&state.ContainerCreated{Container: withVolumes("c3", "data", "/data", "other", "/other")})
+	require.Equal(t, []string{"n1"}, f.homes("c3"))
+}
+
+func TestVolumesOfARemovedHostAreMadeAnew(t *testing.T) {
+	f := newFixture(t)
+	f.must(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "host2", Role: state.AgentNode}})
+	f.must(&state.ContainerCreated{Container: withVolumes("c1", "data", "/data")})
+	f.must(&state.ContainerPlaced{Container: "c1", Generation: 0, Node: "n2"})
+	require.Equal(t, []string{"n2"}, f.homes("c1"))
+	f.must(&state.NodeHealthChanged{Node: "n2", Health: state.Down, At: t0})
+	f.must(&state.NodeRemoved{Node: "n2", At: t0})
+	require.Empty(t, f.homes("c1"))
+	f.must(&state.ContainerPlaced{Container: "c1", Generation: 0, Node: "n1"})
+	require.Equal(t, []string{"n1"}, f.homes("c1"))
+}
+
+func TestAnUpdateSettlesNewVolumes(t *testing.T) {
+	f := newFixture(t)
+	f.must(&state.ContainerCreated{Container: container("c1")})
+	f.start("c1", "d1")
+	more := f.update("c1", "1")
+	volume("data", "/data")(&more.Spec)
+	f.must(more)
+	require.Equal(t, []string{"n1"}, f.homes("c1"))
+}
