@@ -69,6 +69,8 @@ var kinds = map[Kind]func() Command{
 	98: func() Command { return &FileRemoved{} },
 	60: func() Command { return &IdentityTaken{} },
 	61: func() Command { return &UserGone{} },
+	70: func() Command { return &RegistrySet{} },
+	71: func() Command { return &RegistryRemoved{} },
 	80: func() Command { return &TaskRan{} },
 	81: func() Command { return &QuotaSet{} },
 	// 100 to 109 are the timeline's.

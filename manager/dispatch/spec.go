@@ -37,26 +37,51 @@ type Opener interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
-// spec is all that c's order needs.
-func (h *Hub) spec(c *state.Container) (wire.Spec, error) {
-	spec, err := specOf(c, h.cfg.Key, h.cfg.AppsAtRoot, h.cfg.FileHost)
-	if err != nil {
+// spec is all that c's order needs. Only one that makes a Docker container tells what it is made of: secrets go nowhere
+// without need, and what can't be made any more can still be stopped and deleted.
+func (h *Hub) spec(c *state.Container) (spec wire.Spec, err error) {
+	if c.Action != state.Start && c.Action != state.Restart {
+		spec = wire.Spec{Project: c.Project, Image: c.Image(), Port: c.Port, Timeout: time.Duration(c.Timeout) * time.Second}
+		if c.Action == state.Delete {
+			err = h.store.View(func(tx *state.Tx) error {
+				own, err := tx.OwnVolumes(c)
+				spec.Volumes = volumes(own)
+				return err
+			})
+		}
+		return spec, err
+	}
+	if spec, err = specOf(c, h.cfg.Key, h.cfg.AppsAtRoot, h.cfg.FileHost); err != nil {
 		return spec, fmt.Errorf("%w: %w", errSpec, err)
 	}
 	limits := h.cfg.Limits
 	spec.NoFileSoft, spec.NoFileHard = limits.NoFileSoft, limits.NoFileHard
 	spec.MaxProcesses, spec.Capabilities = limits.MaxProcesses, limits.Capabilities
-	volumes := c.Volumes
 	err = h.store.View(func(tx *state.Tx) (err error) {
-		if c.Action == state.Delete {
-			volumes, err = tx.OwnVolumes(c)
-		}
+		spec.Registry, err = h.login(tx, c)
 		return err
 	})
-	for _, v := range volumes {
-		spec.Volumes = append(spec.Volumes, wire.Volume{Name: v.Name, Path: v.Path})
-	}
 	return spec, err
+}
+
+func volumes(of []state.Volume) (list []wire.Volume) {
+	for _, v := range of {
+		list = append(list, wire.Volume{Name: v.Name, Path: v.Path})
+	}
+	return list
+}
+
+// login is what the project has for the image's registry; nil for nothing.
+func (h *Hub) login(tx *state.Tx, c *state.Container) (*wire.RegistryLogin, error) {
+	r, ok, err := tx.Registry(c.Project, state.RegistryOf(c.Image()))
+	if err != nil || !ok {
+		return nil, err
+	}
+	password, err := h.cfg.Key.Open(r.Sealed, service.RegistryContext(r.Project, r.Host))
+	if err != nil {
+		return nil, fmt.Errorf("%w: opening the password for the registry %s: %w", errSpec, r.Host, err)
+	}
+	return &wire.RegistryLogin{Host: r.Host, User: r.User, Password: string(password)}, nil
 }
 
 func specOf(c *state.Container, key Opener, appsAtRoot bool, fileHost string) (wire.Spec, error) {
@@ -71,7 +96,7 @@ func specOf(c *state.Container, key Opener, appsAtRoot bool, fileHost string) (w
 	return wire.Spec{
 		Project: c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port, Timeout: time.Duration(c.Timeout) * time.Second,
 		LimitMilliCPUs: c.LimitMilliCPUs, LimitMemory: c.LimitMemory, ReservedMemory: c.ReservedMemory,
-		FileHost:     fileHost,
+		FileHost: fileHost, Volumes: volumes(c.Volumes),
 		SharedMemory: c.SharedMemory, GPUs: c.GPUs, ReadOnlyRoot: c.ReadOnlyRoot, PullPolicy: string(c.PullPolicy),
 	}, nil
 }
