@@ -10,6 +10,7 @@ import (
 
 	"kiosc/cluster/wire"
 	"kiosc/manager/api"
+	"kiosc/manager/incoming"
 	"kiosc/proxy"
 	"kiosc/webui"
 )
@@ -27,6 +28,9 @@ type WebConfig struct {
 	// Limits hold for each app, on each manager by itself.
 	Limits proxy.Limits
 }
+
+// filesPrefix is where bodies are read as they come, because they may have files.
+const filesPrefix = "/files/"
 
 // listenWeb opens the web port.
 func (m *Manager) listenWeb() (err error) {
@@ -98,7 +102,7 @@ func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	app.Handler() // builds the routes, which Server alone would not
 	m.waiting = []interface{ Close() }{ui, rest}
 	return app, proxy.New(proxy.Config{
-		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), SessionCookie: prefix + webui.SessionCookie,
+		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), Uploads: incoming.Server(app), UploadPrefix: filesPrefix, SessionCookie: prefix + webui.SessionCookie,
 		TrustedProxies: web.TrustedProxies, Apps: web.Apps, Redeemer: gate{m.service}, Logger: m.cfg.Logger,
 		Limits: web.Limits, Accessed: func(t proxy.Target) { m.accesses.Note(t.Container, t.User) },
 	}), nil

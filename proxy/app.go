@@ -13,13 +13,17 @@ import (
 // serveApp lets Kiosc's own application answer one request. fasthttp only
 // serves connections, so it is given one that carries this request alone.
 func (s *Server) serveApp(c *client, req *request, b body) bool {
+	app := s.cfg.App
+	if s.cfg.Uploads != nil && strings.HasPrefix(req.target, s.cfg.UploadPrefix) {
+		app = s.cfg.Uploads
+	}
 	conn := &appConn{client: c, req: req, head: req.forApp(), body: b}
 	_ = c.SetReadDeadline(time.Time{})
 	var err error
 	if t, ok := c.Conn.(*tls.Conn); ok {
-		err = s.cfg.App.ServeConn(&appTLSConn{conn, t})
+		err = app.ServeConn(&appTLSConn{conn, t})
 	} else {
-		err = s.cfg.App.ServeConn(conn)
+		err = app.ServeConn(conn)
 	}
 	_ = c.SetReadDeadline(time.Time{})
 	switch {

@@ -160,6 +160,10 @@ type Config struct {
 	// bounds its request bodies itself and cannot hijack connections; its
 	// time limits have no effect.
 	App *fasthttp.Server
+	// Uploads answers in place of App where the path begins with UploadPrefix: it has the same handlers and leaves it to
+	// them to read the body. nil for none.
+	Uploads      *fasthttp.Server
+	UploadPrefix string
 	// SessionCookie is the name of Kiosc's session cookie. Apps see neither it
 	// nor any cookie whose name begins with kiosc_.
 	SessionCookie string

@@ -47,10 +47,11 @@ func New(svc *service.Service, opts Options) *API {
 // server's shutdown, which waits for open answers.
 func (a *API) Close() { a.close() }
 
-// Register adds the routes. Call it before anything adds routes that match below /containers/api/ or /project/api/.
+// Register adds the routes. Call it before anything adds routes that match below /containers/api/, /files/api/ or /project/api/.
 func (a *API) Register(app *fiber.App) {
 	a.registerHealth(app)
 	a.registerProjects(app)
+	a.registerFiles(app)
 	a.registerContainers(app)
 }
 

@@ -24,6 +24,7 @@ import (
 	"kiosc/cluster/state"
 	"kiosc/manager/api"
 	"kiosc/manager/auth"
+	"kiosc/manager/incoming"
 	"kiosc/manager/service"
 )
 
@@ -44,6 +45,7 @@ type site struct {
 	node    *consensus.Node
 	service *service.Service
 	addr    string
+	uploads string       // as addr, of the server for paths below /files/
 	client  *http.Client // of its own, so that it can hang up before the server's shutdown, which waits for that
 	project string
 	users   map[string]string // user name → user id
@@ -99,13 +101,22 @@ func (s *site) serve() {
 	s.addr = listener.Addr().String()
 	transport := &http.Transport{MaxIdleConnsPerHost: atOnce}
 	s.client = &http.Client{Timeout: patience, Transport: transport}
-	done := make(chan error, 1)
+	app.Handler()
+	uploads := incoming.Server(app)
+	forUploads, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(s.t, err)
+	s.uploads = forUploads.Addr().String()
+	done := make(chan error, 2)
 	go func() { done <- app.Listener(listener) }()
+	go func() { done <- uploads.Serve(forUploads) }()
 	s.t.Cleanup(func() {
 		s.api.Close()
 		transport.CloseIdleConnections()
 		require.NoError(s.t, app.ShutdownWithTimeout(patience))
-		require.NoError(s.t, <-done)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		require.NoError(s.t, uploads.ShutdownWithContext(ctx))
+		require.NoError(s.t, errors.Join(<-done, <-done))
 	})
 }
 
@@ -226,7 +237,11 @@ func (c caller) send(method, path, body string) answer {
 
 // try is send for other goroutines than the test's.
 func (c caller) try(method, path, body string) (answer, error) {
-	r, err := http.NewRequest(method, "http://"+c.s.addr+path, strings.NewReader(body))
+	addr := c.s.addr
+	if strings.HasPrefix(path, "/files/") {
+		addr = c.s.uploads
+	}
+	r, err := http.NewRequest(method, "http://"+addr+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}

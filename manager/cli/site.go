@@ -2,8 +2,10 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"kiosc/cluster/state"
@@ -12,10 +14,12 @@ import (
 
 // siteFlags are settings of the whole site. They must be the same on all managers.
 type siteFlags struct {
-	maxInactivity int
-	delegateLimit int
-	inviteDays    int
-	localUsers    bool
+	delegateLimit      int
+	inviteDays         int
+	localUsers         bool
+	maxInactivity      int
+	fileSize, allFiles string
+	webServer          string
 }
 
 func (f *siteFlags) add(cmd *cobra.Command) {
@@ -23,6 +27,9 @@ func (f *siteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.delegateLimit, "delegate-limit", 1, "delegates that a project may have at most; 0 for any number (PROJECTROLES_DELEGATE_LIMIT)")
 	cmd.Flags().IntVar(&f.inviteDays, "invite-expiry-days", inviteDays, "days that an invite to a project is valid (PROJECTROLES_INVITE_EXPIRY_DAYS)")
 	cmd.Flags().BoolVar(&f.localUsers, "allow-local-users", false, "the invited may make an account with a password of Kiosc's own (PROJECTROLES_ALLOW_LOCAL_USERS)")
+	cmd.Flags().StringVar(&f.fileSize, "max-file", units.BytesSize(state.DefaultFileSize), "how large a small file may be, 128MiB at most; the same on all managers (FILESFOLDERS_MAX_UPLOAD_SIZE)")
+	cmd.Flags().StringVar(&f.allFiles, "max-files", units.BytesSize(state.DefaultFilesLimit), "how much all small files of the site may have together; every snapshot of the state has them; the same on all managers (KIOSC_MAX_FILES)")
+	cmd.Flags().StringVar(&f.webServer, "web-server-name", service.DefaultWebServer, "name by which containers find their small files; the same on all managers (KIOSC_DOCKER_WEB_SERVER)")
 }
 
 const (
@@ -41,6 +48,23 @@ func (f *siteFlags) settings() (service.Settings, error) {
 	if f.inviteDays < 1 || f.inviteDays > maxInviteDays {
 		return service.Settings{}, fmt.Errorf("--invite-expiry-days is %d; give 1 to %d days", f.inviteDays, maxInviteDays)
 	}
+	files, err := f.files()
 	return service.Settings{MaxInactivityDays: f.maxInactivity, DelegateLimit: f.delegateLimit,
-		InviteLife: time.Duration(f.inviteDays) * 24 * time.Hour, LocalUsers: f.localUsers}, nil
+		InviteLife: time.Duration(f.inviteDays) * 24 * time.Hour, LocalUsers: f.localUsers, Files: files}, err
+}
+
+// hostName is what a container's file of hosts takes.
+var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+
+func (f *siteFlags) files() (s service.FileSettings, err error) {
+	if s.Limits.File, err = units.RAMInBytes(f.fileSize); err != nil || s.Limits.File < 1 || s.Limits.File > state.MaxFileSize {
+		return s, fmt.Errorf("--max-file is %q; give a size such as 10MiB, at most %s", f.fileSize, units.BytesSize(state.MaxFileSize))
+	}
+	if s.Limits.Site, err = units.RAMInBytes(f.allFiles); err != nil || s.Limits.Site < 1 {
+		return s, fmt.Errorf("--max-files is %q; give a size such as 1GiB", f.allFiles)
+	}
+	if s.WebServer = f.webServer; !hostName.MatchString(f.webServer) {
+		return s, fmt.Errorf("--web-server-name is %q; give a host name of lower-case letters, digits and hyphens", f.webServer)
+	}
+	return s, nil
 }

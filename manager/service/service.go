@@ -44,7 +44,7 @@ type Service struct {
 	tasks    Tasks
 	figures  Figures // nil in tests without any
 	files    FileSettings
-	uploads  chan struct{} // one taken for each upload
+	uploads  *uploads
 
 	directories []DirectoryWithRules
 }
@@ -68,7 +68,7 @@ const DefaultInviteLife = 14 * 24 * time.Hour
 // New makes a Service on top of this manager's node.
 func New(node *consensus.Node, sealer Sealer, progress Progress, settings Settings, logger *slog.Logger) *Service {
 	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, settings: settings, logger: logger,
-		files: settings.Files.OrDefaults(), uploads: make(chan struct{}, maxUploads)}
+		files: settings.Files.OrDefaults(), uploads: newUploads()}
 }
 
 // Actor is who asks for something, and how.

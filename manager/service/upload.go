@@ -7,8 +7,10 @@ import (
 	"hash"
 	"io"
 	"mime"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -22,6 +24,10 @@ const (
 	// maxUploads bounds the uploads that one manager takes at once, each with one chunk in memory and one under way to the
 	// other managers. More wait.
 	maxUploads = 8
+	// maxUploadsOf bounds those of one user, who can so not keep the others waiting.
+	maxUploadsOf = 3
+	// maxUploadTime bounds one upload.
+	maxUploadTime = 30 * time.Minute
 	// uploadWait is how long an upload waits for its turn.
 	uploadWait = 15 * time.Second
 	// dropTimeout bounds the removal of what is left of an upload. What stays is dropped later, see DropIdleUploads.
@@ -32,6 +38,47 @@ var (
 	errUploadsFull = state.Errorf(state.TooMany, "Too many files are being uploaded at the moment. Try again in a minute.")
 	errCutOff      = state.Errorf(state.Invalid, "The upload broke off before its end, and nothing was stored. Upload the file again.")
 )
+
+// uploads are those that a manager takes at the moment.
+type uploads struct {
+	mu   sync.Mutex
+	all  int
+	by   map[string]int // user id → uploads
+	left chan struct{}  // closed and replaced when one ends
+}
+
+func newUploads() *uploads { return &uploads{by: make(map[string]int), left: make(chan struct{})} }
+
+// enter waits for room for one more of the user's. It is false where ctx ends before.
+func (u *uploads) enter(ctx context.Context, user string) bool {
+	for {
+		u.mu.Lock()
+		if u.all < maxUploads && u.by[user] < maxUploadsOf {
+			u.all++
+			u.by[user]++
+			u.mu.Unlock()
+			return true
+		}
+		left := u.left
+		u.mu.Unlock()
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (u *uploads) leave(user string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all--
+	if u.by[user]--; u.by[user] == 0 {
+		delete(u.by, user)
+	}
+	close(u.left)
+	u.left = make(chan struct{})
+}
 
 // Upload is one file on its way into the state. It is for one goroutine, which must call Close.
 type Upload struct {
@@ -64,18 +111,16 @@ func (s *Service) BeginReplacement(ctx context.Context, a Actor, file string) (*
 func (s *Service) beginUpload(ctx context.Context, a Actor, project string) (*Upload, error) {
 	ctx, cancel := context.WithTimeout(ctx, uploadWait)
 	defer cancel()
-	select {
-	case s.uploads <- struct{}{}:
-	case <-ctx.Done():
+	if !s.uploads.enter(ctx, a.User.ID) {
 		return nil, errUploadsFull
 	}
 	id := uuid.NewString()
 	return &Upload{service: s, actor: a, project: project, id: id, content: state.UploadedContent{Upload: id}}, nil
 }
 
-// Close drops what has not become that of a file. It may be called more than once.
+// Close drops what has not become that of a file. It may be called more than once, and for no upload.
 func (u *Upload) Close() {
-	if u.service == nil {
+	if u == nil || u.service == nil {
 		return
 	}
 	if !u.used && u.content.Chunks > 0 {
@@ -85,7 +130,7 @@ func (u *Upload) Close() {
 			u.service.logger.Debug("an upload is dropped later", "error", err)
 		}
 	}
-	<-u.service.uploads
+	u.service.uploads.leave(u.actor.User.ID)
 	u.service = nil
 }
 
@@ -97,9 +142,9 @@ func (u *Upload) Take(ctx context.Context, content io.Reader, name, contentType 
 	}
 	u.taken, u.contentType = true, typeOf(name, contentType)
 	limit := u.service.files.Limits.File
-	sum, chunk := sha256.New(), make([]byte, state.FileChunk)
+	sum, chunk, end := sha256.New(), make([]byte, state.FileChunk), time.Now().Add(maxUploadTime)
 	for {
-		n, err := fill(content, chunk)
+		n, err := fill(content, chunk, end)
 		if err != nil && !errors.Is(err, io.EOF) {
 			u.service.logger.Debug("an upload broke off", "error", err)
 			return errCutOff
@@ -132,8 +177,11 @@ func (u *Upload) store(ctx context.Context, chunk []byte, sum hash.Hash) error {
 
 // fill reads until p is full. Unlike io.ReadFull it leaves a reader's error as it is: a body that breaks off must not
 // look like one that has ended.
-func fill(r io.Reader, p []byte) (n int, err error) {
+func fill(r io.Reader, p []byte, end time.Time) (n int, err error) {
 	for n < len(p) && err == nil {
+		if time.Now().After(end) {
+			return n, os.ErrDeadlineExceeded
+		}
 		var more int
 		more, err = r.Read(p[n:])
 		n += more
