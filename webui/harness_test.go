@@ -31,6 +31,7 @@ type site struct {
 	t       *testing.T
 	node    *consensus.Node
 	ui      *webui.UI
+	svc     *service.Service
 	addr    string
 	project string
 	session map[string]string // user name → session secret
@@ -68,6 +69,7 @@ func newSite(t *testing.T) *site {
 	svc := service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
 	svc.UseTasks(&s.tasks)
 	svc.UseFigures(&s.figures)
+	s.svc = svc
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})
 	require.NoError(t, err)
 	s.serve()

@@ -261,7 +261,8 @@ func newManager() *cobra.Command {
 		Long: "Runs a manager: it keeps the state, serves the web pages, the API and the proxy, and gives agents their orders.\n" +
 			"The first start needs --bootstrap, which makes a new cluster in the data directory, or --join and --token, which\n" +
 			"enter a cluster; `kiosc join-token manager` prints the token. Later starts need neither.\n" +
-			"A manager that enters a cluster votes as soon as it has caught up. Have three or five of them.",
+			"A manager that enters a cluster votes as soon as it has caught up. Have three or five of them.\n" +
+			"LDAP directories are set up by variables without flags, ENABLE_LDAP and AUTH_LDAP_…; see docs/access.md.",
 		Example: "  kiosc manager --bootstrap --data-dir /var/lib/kiosc\n  kiosc manager --join m1.example.org:7443 --token kioscjoin-1-manager-…\n  kiosc manager --data-dir /var/lib/kiosc --listen 0.0.0.0:8080 --cluster-listen 0.0.0.0:7443",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

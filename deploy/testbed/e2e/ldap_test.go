@@ -161,7 +161,7 @@ func whileAcmeIsDown(acme *testbed.Slapd, a, b *person) {
 	acme.Run()
 }
 
-// lookAtLogin leaves a picture of the login page, in light and dark, and narrow; with a name of what follows an attempt.
+// lookAtLogin leaves a picture of the login page, or of what follows an attempt with a name.
 func lookAtLogin(k *testbed.Kiosc, name string, login ...string) {
 	k.Helper()
 	br := open(k.TB, "http://"+k.Addr)
