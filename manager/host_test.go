@@ -152,3 +152,17 @@ func TestAContainerOfALostHostStartsElsewhere(t *testing.T) {
 		return false
 	})
 }
+
+// try sends a request and returns its status.
+func (n *node) try(token, method, path string) int {
+	n.Helper()
+	request, err := http.NewRequest(method, "http://"+n.m.Addr()+path, nil)
+	require.NoError(n, err)
+	request.Header.Set("Authorization", "token "+token)
+	client := http.Client{Timeout: soon}
+	defer client.CloseIdleConnections()
+	answer, err := client.Do(request)
+	require.NoError(n, err)
+	answer.Body.Close()
+	return answer.StatusCode
+}

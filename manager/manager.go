@@ -40,6 +40,8 @@ const (
 	firstLeader = 30 * time.Second
 	// handOverTimeout bounds the attempt of a leader that stops to make another manager lead at once.
 	handOverTimeout = 3 * time.Second
+	// limitsRetry is the wait before limits that could not be set are tried again.
+	limitsRetry = 2 * time.Second
 	// maxBody bounds the body of a request to Kiosc's own pages and API, in bytes. Apps have no such limit.
 	maxBody = 16 << 20
 
@@ -73,6 +75,8 @@ type Config struct {
 	Directories []DirectoryConfig
 	// Limits are what the site allows each app.
 	Limits dispatch.Limits
+	// LogLimits bound the log of each container; the zero value leaves them as they are.
+	LogLimits state.LogLimits
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.
@@ -402,7 +406,7 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) lead(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, part := range []func(context.Context){m.nodes.Supervise, m.tasks.Lead, m.figures.Run} {
+	for _, part := range []func(context.Context){m.nodes.Supervise, m.tasks.Lead, m.figures.Run, m.keepLogLimits} {
 		running.Add(1)
 		go func() {
 			defer running.Done()
@@ -410,6 +414,32 @@ func (m *Manager) lead(ctx context.Context) {
 		}()
 	}
 	m.hub.Run(ctx)
+}
+
+// keepLogLimits makes this manager's limits of logs those of the cluster.
+func (m *Manager) keepLogLimits(ctx context.Context) {
+	want := m.cfg.LogLimits
+	if want == (state.LogLimits{}) {
+		return
+	}
+	for ctx.Err() == nil {
+		var now state.LogLimits
+		err := m.store.View(func(tx *state.Tx) (err error) {
+			now, err = tx.LogLimits()
+			return err
+		})
+		if err == nil && now != want {
+			_, err = m.node.Propose(ctx, &state.LogLimitsSet{Limits: want})
+		}
+		if err == nil {
+			return
+		}
+		m.cfg.Logger.Warn("the limits of logs could not be set; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(limitsRetry):
+		}
+	}
 }
 
 // handOver makes another manager lead at once, where this one leads and there is another: without it, nothing could be

@@ -25,7 +25,7 @@ func (s *Server) serveApp(c *client, req *request, b body) bool {
 	} else {
 		err = app.ServeConn(conn)
 	}
-	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetDeadline(time.Time{})
 	switch {
 	case conn.writeErr != nil:
 		return false
@@ -177,10 +177,11 @@ func (a *appConn) finalHead(head string) []byte {
 // Close does nothing: the connection outlives the request.
 func (a *appConn) Close() error { return nil }
 
-// The deadlines of the connection are the proxy's alone.
+// The deadlines of the connection are the proxy's alone, but for writing: whoever streams an answer bounds how long the
+// client may not read.
 
-func (a *appConn) SetDeadline(time.Time) error      { return nil }
-func (a *appConn) SetReadDeadline(time.Time) error  { return nil }
-func (a *appConn) SetWriteDeadline(time.Time) error { return nil }
+func (a *appConn) SetDeadline(time.Time) error        { return nil }
+func (a *appConn) SetReadDeadline(time.Time) error    { return nil }
+func (a *appConn) SetWriteDeadline(t time.Time) error { return a.client.SetWriteDeadline(t) }
 
 var _ net.Conn = (*appConn)(nil)

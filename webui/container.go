@@ -53,6 +53,7 @@ type detailPage struct {
 	Figures     figuresPart
 	CanViewLogs bool
 	Log         string
+	Search      logSearch
 	// Place is where the log goes on after Log.
 	Place   uint64
 	Lines   int
@@ -159,7 +160,8 @@ func (ui *UI) detail(v *visit) error {
 	p.Controls, p.Rows = controlsOf(view, p.CSRF), ui.detailRows(view)
 	p.Figures = ui.figures(v, "container", view.ID, (*service.Service).ContainerFigures)
 	if p.CanViewLogs {
-		entries, place, err := ui.svc.Logs(v.Actor, container, p.Lines)
+		p.Search = searchOf(v, view)
+		entries, place, err := ui.svc.Logs(v.Actor, container, p.Search.filter, p.Lines)
 		if err != nil {
 			return err
 		}

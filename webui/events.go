@@ -110,17 +110,21 @@ func (ui *UI) events(v *visit) error {
 	if err != nil {
 		return err
 	}
+	filter := logFilter(v.Ctx)
+	if err := filter.Validate(); err != nil {
+		return err
+	}
 	if err := ui.streams.enter(v.Actor.User.ID); err != nil {
 		return err
 	}
-	s := &stream{ui: ui, actor: v.Actor, session: v.Session, container: container, project: view.Project,
+	s := &stream{ui: ui, actor: v.Actor, session: v.Session, container: container, project: view.Project, filter: filter,
 		checked: time.Now(), conn: v.Context().Conn()}
 	var known bool
 	if s.place, known = parsePlace(v.Get("Last-Event-ID")); !known {
 		s.place, known = parsePlace(v.Query("place"))
 	}
 	if !known && view.Rights[auth.ViewLogs] {
-		if _, s.place.at, err = ui.svc.Logs(v.Actor, container, 0); err != nil {
+		if _, s.place.at, err = ui.svc.Logs(v.Actor, container, service.LogFilter{}, 0); err != nil {
 			ui.streams.leave(v.Actor.User.ID)
 			return err
 		}
@@ -138,6 +142,7 @@ type stream struct {
 	session   string
 	container string
 	project   string
+	filter    service.LogFilter
 	conn      net.Conn
 
 	out     *bufio.Writer
@@ -224,7 +229,7 @@ func (s *stream) turn() (pending, more bool, err error) {
 
 // sendLog sends the log lines after the place, in pieces.
 func (s *stream) sendLog() (more bool, err error) {
-	entries, next, err := s.ui.svc.LogsSince(s.actor, s.container, s.place.at)
+	entries, next, more, err := s.ui.svc.LogsSince(s.actor, s.container, s.filter, s.place.at)
 	if err != nil {
 		return false, err
 	}
@@ -251,7 +256,7 @@ func (s *stream) sendLog() (more bool, err error) {
 		}
 	}
 	s.place = place{at: next}
-	return total >= service.MaxShownLines, nil
+	return more, nil
 }
 
 // end tells the client that the container is gone, if that is why. NotFound alone may also mean that the role is lost.

@@ -88,7 +88,7 @@ func (ui *UI) dynamicDetails(v *visit) error {
 	}
 	d := dynamicDetails{liveState: ui.liveState(view)}
 	if n := shownLines(v.Ctx); n > 0 && view.Rights[auth.ViewLogs] {
-		entries, _, err := ui.svc.Logs(v.Actor, container, n)
+		entries, _, err := ui.svc.Logs(v.Actor, container, service.LogFilter{}, n)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func (ui *UI) lobby(v *visit) error {
 		ProjectTitle: view.ProjectTitle, State: ui.liveState(view), Next: next, AppPrefix: appURL(view.ID, ""),
 		Failed: view.State == state.Failed && !view.Pending(), CanLogs: view.Rights[auth.ViewLogs]}
 	if p.Failed && p.CanLogs {
-		entries, _, err := ui.svc.Logs(v.Actor, container, lobbyLines)
+		entries, _, err := ui.svc.Logs(v.Actor, container, service.LogFilter{}, lobbyLines)
 		if err != nil {
 			return err
 		}

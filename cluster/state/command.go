@@ -58,6 +58,7 @@ var kinds = map[Kind]func() Command{
 	44: func() Command { return &NodeRemoved{} },
 	45: func() Command { return &ManagerVoteSet{} },
 	50: func() Command { return &LogAppended{} },
+	51: func() Command { return &LogLimitsSet{} },
 	90: func() Command { return &FolderAdded{} },
 	91: func() Command { return &FolderChanged{} },
 	92: func() Command { return &FolderRemoved{} },

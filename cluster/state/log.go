@@ -15,6 +15,7 @@ import (
 type Level string
 
 const (
+	Debug   Level = "debug" // for superusers only
 	Info    Level = "info"
 	Warning Level = "warning"
 	Severe  Level = "error"
@@ -56,12 +57,6 @@ func (e LogEntry) Format(zone *time.Location) string {
 		user, strings.ToUpper(string(process[:1])), process[1:], e.Text)
 }
 
-// The log of one container keeps its newest lines within these limits.
-const (
-	MaxLogLines = 500_000
-	MaxLogBytes = 64 << 20 // as stored, that is compressed
-)
-
 // LogChunk is a run of log lines as stored.
 type LogChunk struct {
 	Zstd  bool
@@ -90,6 +85,8 @@ type LogMeta struct {
 	Docker []DockerLog
 	// LastDocker is the time of the newest line that a Docker container wrote.
 	LastDocker time.Time
+	// LeftOut counts the lines that were left out because a Docker container wrote too many at once.
+	LeftOut uint64 `cbor:",omitempty"`
 }
 
 // DockerLog is how far the log of one Docker container is stored.
@@ -153,6 +150,8 @@ type LogAppended struct {
 	From, To  Cursor
 	Last      time.Time // of the newest line
 	Chunk     LogChunk
+	// LeftOut is how many lines were left out at this place.
+	LeftOut uint64 `cbor:",omitempty"`
 }
 
 // LogOutcome says whether a batch was stored and where the stored log ends now.
@@ -177,6 +176,7 @@ func (c *LogAppended) apply(tx *Tx) (any, error) {
 	if c.Last.After(meta.LastDocker) {
 		meta.LastDocker = c.Last
 	}
+	meta.LeftOut += c.LeftOut
 	if err := tx.appendChunk(c.Container, &meta, c.Chunk); err != nil {
 		return nil, err
 	}
@@ -229,7 +229,11 @@ func (tx *Tx) appendChunk(container string, meta *LogMeta, chunk LogChunk) error
 	meta.Next++
 	meta.Lines += chunk.Lines
 	meta.Bytes += len(chunk.Data)
-	for (meta.Lines > MaxLogLines || meta.Bytes > MaxLogBytes) && meta.First+1 < meta.Next {
+	limits, err := tx.LogLimits()
+	if err != nil {
+		return err
+	}
+	for n := 0; n < maxTrim && limits.exceeded(meta) && meta.First+1 < meta.Next; n++ {
 		oldest, ok, err := get[LogChunk](tx, bucketLogs, logKey(container, meta.First))
 		if err != nil {
 			return err
@@ -275,52 +279,4 @@ func (tx *Tx) LogMeta(container string) (LogMeta, error) {
 func (tx *Tx) LogCursor(container, dockerID string) (Cursor, error) {
 	meta, err := tx.LogMeta(container)
 	return meta.cursor(dockerID), err
-}
-
-// LogTail returns the container's last n lines in time order, and the place after which LogSince goes on.
-func (tx *Tx) LogTail(container string, n int) ([]LogEntry, uint64, error) {
-	meta, err := tx.LogMeta(container)
-	if err != nil {
-		return nil, 0, err
-	}
-	var chunks [][]LogEntry
-	lines := 0
-	for seq := meta.Next; seq > meta.First && lines < n; seq-- {
-		entries, err := tx.logChunk(container, seq-1)
-		if err != nil {
-			return nil, 0, err
-		}
-		chunks = append(chunks, entries)
-		lines += len(entries)
-	}
-	slices.Reverse(chunks)
-	all := slices.Concat(chunks...)
-	slices.SortStableFunc(all, func(a, b LogEntry) int { return a.Time.Compare(b.Time) })
-	return all[max(0, len(all)-n):], meta.Next, nil
-}
-
-// LogSince returns the lines stored after place, at most one chunk more than n lines, and the new place.
-func (tx *Tx) LogSince(container string, place uint64, n int) ([]LogEntry, uint64, error) {
-	meta, err := tx.LogMeta(container)
-	if err != nil {
-		return nil, 0, err
-	}
-	var all []LogEntry
-	seq := max(place, meta.First)
-	for ; seq < meta.Next && len(all) < n; seq++ {
-		entries, err := tx.logChunk(container, seq)
-		if err != nil {
-			return nil, 0, err
-		}
-		all = append(all, entries...)
-	}
-	return all, seq, nil
-}
-
-func (tx *Tx) logChunk(container string, seq uint64) ([]LogEntry, error) {
-	chunk, ok, err := get[LogChunk](tx, bucketLogs, logKey(container, seq))
-	if err != nil || !ok {
-		return nil, err
-	}
-	return chunk.unpack()
 }

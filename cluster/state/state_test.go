@@ -316,13 +316,14 @@ func TestLogKeepsTheNewestLines(t *testing.T) {
 	}
 	require.NoError(t, f.store.View(func(tx *state.Tx) error {
 		meta, err := tx.LogMeta("c1")
-		require.LessOrEqual(t, meta.Lines, state.MaxLogLines)
+		require.LessOrEqual(t, meta.Lines, state.DefaultLogLimits.Lines)
 		require.Equal(t, 10*per, meta.Lines)
 		tail, place, err2 := tx.LogTail("c1", 3)
 		require.NoError(t, err2)
 		require.Equal(t, "599999", tail[2].Text)
-		more, _, err2 := tx.LogSince("c1", place, 10)
+		more, _, further, err2 := tx.LogSince("c1", place, 10)
 		require.Empty(t, more)
+		require.False(t, further)
 		require.NoError(t, err2)
 		return err
 	}))

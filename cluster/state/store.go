@@ -75,9 +75,10 @@ var (
 	bucketEvents       = bucket("events")         // number (8 bytes) → Event
 	bucketEventsOf     = bucket("events_of")      // project id or "", number (8 bytes) → nothing
 
-	metaFormat  = []byte("format")
-	metaIndex   = []byte("index")
-	metaCluster = []byte("cluster")
+	metaFormat    = []byte("format")
+	metaIndex     = []byte("index")
+	metaCluster   = []byte("cluster")
+	metaLogLimits = []byte("log_limits")
 )
 
 // Store is the replicated state in one bbolt file. Reads may run at any time from any goroutine; Apply, Restore and

@@ -32,13 +32,15 @@ type API struct {
 	service *service.Service
 	opts    Options
 
+	downloads chan struct{} // one taken for each download of a log
+
 	closing context.Context
 	close   context.CancelFunc
 }
 
 // New makes an API on top of the service.
 func New(svc *service.Service, opts Options) *API {
-	a := &API{service: svc, opts: opts}
+	a := &API{service: svc, opts: opts, downloads: make(chan struct{}, maxDownloads)}
 	a.closing, a.close = context.WithCancel(context.Background())
 	return a
 }

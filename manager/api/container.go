@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -20,6 +19,7 @@ func (a *API) registerContainers(app *fiber.App) {
 	api := app.Group("/containers/api")
 	a.route(api, "/detail/:container<guid>", containerMedia, reading(a.showContainer))
 	a.route(api, "/logs/:container<guid>", containerMedia, reading(a.showLog))
+	a.route(api, "/logs/:container<guid>/download", anyMedia, reading(a.downloadLog))
 	a.route(api, "/stats/:container<guid>", containerMedia, reading(a.showFigures))
 	a.route(api, "/stats/project/:project<guid>", containerMedia, reading(a.showProjectFigures))
 	a.route(api, "/stats/node/:node<guid>", containerMedia, reading(a.showNodeFigures))
@@ -102,34 +102,6 @@ func (a *API) showContainer(c *fiber.Ctx, actor service.Actor) error {
 		return err
 	}
 	return render(c, fiber.StatusOK, asJSON(view.Container))
-}
-
-// logPage is a part of a container's log, oldest first.
-type logPage struct {
-	Next  uint64   `json:"next"` // where the next part begins
-	Lines []string `json:"lines"`
-}
-
-// showLog returns what was stored after the place in the query, from the beginning without one. The original has no
-// such address.
-func (a *API) showLog(c *fiber.Ctx, actor service.Actor) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
-	place, err := strconv.ParseUint(c.Query("after", "0"), 10, 64)
-	if err != nil {
-		return invalid("after", "A valid integer is required.")
-	}
-	entries, next, err := a.service.LogsSince(actor, container, place)
-	if err != nil {
-		return err
-	}
-	out := logPage{Next: next, Lines: make([]string, len(entries))}
-	for i, e := range entries {
-		out.Lines[i] = e.Format(time.Local)
-	}
-	return render(c, fiber.StatusOK, out)
 }
 
 func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {

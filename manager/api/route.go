@@ -79,9 +79,15 @@ type media struct {
 	versions []string
 }
 
+// anyMedia is for answers that are no JSON of the API's.
+var anyMedia = media{}
+
 // fits tells whether an Accept header lets us answer in one of our versions. It fails only where versions are asked for
 // and none is ours: whoever names no version gets the default, and other media types are not ours to judge.
 func (m media) fits(accept string) bool {
+	if m.name == "" {
+		return true
+	}
 	asked := false
 	for _, part := range strings.Split(accept, ",") {
 		name, params, err := mime.ParseMediaType(part)

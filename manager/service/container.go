@@ -31,6 +31,8 @@ type ContainerView struct {
 	// Step tells what a running action does; Percent is -1 where it can't be told.
 	Step    string
 	Percent int
+	// LeftOutLines is how many lines are not in the log because the Docker container wrote too many at once.
+	LeftOutLines uint64
 	// LastDockerLog is when the Docker container last wrote something; zero for never.
 	LastDockerLog time.Time
 	// LastAccess is when somebody last used the app, to within a few minutes; zero for never.
@@ -94,7 +96,7 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 		return v, err
 	}
 	v = ContainerView{Container: c, LastAccess: accessed, ProjectTitle: project.Title, NodeName: node.Name, Rights: rightsOf(a, project, role),
-		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker, Notice: notice(&c, &node)}
+		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker, LeftOutLines: log.LeftOut, Notice: notice(&c, &node)}
 	for _, action := range []state.Action{state.Start, state.Stop, state.Pause, state.Unpause, state.Restart, state.Delete} {
 		v.Allowed[action] = c.Allowed(action) && a.can(project, role, auth.RightFor(action))
 	}
@@ -231,36 +233,6 @@ func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
 			return ErrStillDeleting
 		}
 	}
-}
-
-// MaxShownLines is the most log lines that one page or request gets.
-const (
-	DefaultShownLines = 1000
-	MaxShownLines     = 10000
-)
-
-// Logs returns the container's last n log lines in time order, and the place after which LogsSince goes on.
-func (s *Service) Logs(a Actor, id string, n int) (lines []state.LogEntry, place uint64, err error) {
-	err = s.store.View(func(tx *state.Tx) error {
-		if _, err := containerFor(tx, a, id, auth.ViewLogs); err != nil {
-			return err
-		}
-		lines, place, err = tx.LogTail(id, min(max(n, 0), MaxShownLines))
-		return err
-	})
-	return lines, place, err
-}
-
-// LogsSince returns what was stored after place, in the order of storing, and the new place.
-func (s *Service) LogsSince(a Actor, id string, place uint64) (lines []state.LogEntry, next uint64, err error) {
-	err = s.store.View(func(tx *state.Tx) error {
-		if _, err := containerFor(tx, a, id, auth.ViewLogs); err != nil {
-			return err
-		}
-		lines, next, err = tx.LogSince(id, place, MaxShownLines)
-		return err
-	})
-	return lines, next, err
 }
 
 // Watch wakes its reader after each change of a container or its log. The reader must call stop.

@@ -39,6 +39,7 @@ type Service struct {
 	progress Progress
 	settings Settings
 	logger   *slog.Logger
+	searches chan struct{} // one taken for each search of a log
 	opened   opened
 	attempts auth.Attempts
 	tasks    Tasks
@@ -68,7 +69,8 @@ const DefaultInviteLife = 14 * 24 * time.Hour
 // New makes a Service on top of this manager's node.
 func New(node *consensus.Node, sealer Sealer, progress Progress, settings Settings, logger *slog.Logger) *Service {
 	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, settings: settings, logger: logger,
-		files: settings.Files.OrDefaults(), uploads: newUploads()}
+		files: settings.Files.OrDefaults(), uploads: newUploads(),
+		searches: make(chan struct{}, maxSearches)}
 }
 
 // Actor is who asks for something, and how.

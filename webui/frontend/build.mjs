@@ -10,7 +10,7 @@ const here = import.meta.dirname;
 const dist = join(here, "..", "assets", "dist");
 
 // The pictures that the templates use, from bootstrap-icons.
-const icons = ["arrow-clockwise", "arrow-down", "clipboard", "eye", "pause-fill", "person", "play-fill", "plus-lg",
+const icons = ["arrow-clockwise", "arrow-down", "clipboard", "download", "eye", "pause-fill", "person", "play-fill", "plus-lg",
   "pencil", "stop-fill", "three-dots", "trash"];
 
 await mkdir(dist, { recursive: true });

@@ -5,7 +5,7 @@ import { apply, live, setText, showProgress, type LiveState } from "./state";
 import { Stream } from "./stream";
 
 export function startDetail(root: HTMLElement): void {
-  const { container = "", place = "", project = "", lines = "1000" } = root.dataset;
+  const { container = "", place = "", project = "", lines = "1000", filter = "" } = root.dataset;
   const pre = document.getElementById("log");
   const box = pre && new LogBox(pre, document.getElementById("follow"), Math.max(Number(lines), 1));
 
@@ -33,7 +33,7 @@ export function startDetail(root: HTMLElement): void {
     log: (added) => box?.append(added),
     deleted: () => location.assign(`/containers/${project}`),
     ended: () => notice("This page is no longer kept up to date. Reload it."),
-  });
+  }, filter);
   stream.open();
   // A browser opens only a few connections to a site, and tabs in the background would use them up.
   document.addEventListener("visibilitychange", () => {
@@ -48,8 +48,8 @@ export function startDetail(root: HTMLElement): void {
 function rememberLines(): void {
   const form = document.getElementById("lines") as HTMLFormElement | null;
   const select = document.getElementById("log_lines") as HTMLSelectElement | null;
-  select?.addEventListener("change", () => {
-    document.cookie = `log_lines=${select.value}; Path=/; Max-Age=31536000; SameSite=Lax`;
-    form?.submit();
+  form?.addEventListener("change", (e) => {
+    if (e.target === select) document.cookie = `log_lines=${select?.value}; Path=/; Max-Age=31536000; SameSite=Lax`;
+    if (e.target instanceof HTMLSelectElement) form.submit();
   });
 }

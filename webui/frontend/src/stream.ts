@@ -15,12 +15,14 @@ export class Stream {
   private source: EventSource | null = null;
   private retry = 0;
 
-  constructor(private readonly container: string, private place: string, private readonly listener: Listener) {}
+  constructor(private readonly container: string, private place: string, private readonly listener: Listener,
+    private readonly filter = "") {}
 
   open(): void {
     if (this.source) return;
-    const query = this.place ? `?place=${encodeURIComponent(this.place)}` : "";
-    const source = new EventSource(`/containers/ajax/events/${this.container}${query}`);
+    const query = new URLSearchParams(this.filter);
+    if (this.place) query.set("place", this.place);
+    const source = new EventSource(`/containers/ajax/events/${this.container}?${query}`);
     this.source = source;
     source.addEventListener("state", (e) => this.listener.state(JSON.parse(e.data)));
     source.addEventListener("log", (e) => {
