@@ -2,10 +2,8 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -71,14 +69,9 @@ func (a *Agent) session(ctx context.Context, address string) error {
 func (a *Agent) connect(ctx context.Context, address string) (*wire.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	dialer := &tls.Dialer{NetDialer: &net.Dialer{}, Config: a.cfg.Credentials.ClientConfig(wire.ALPNAgent)}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
+	session, err := wire.Dial(ctx, address, a.cfg.Credentials, wire.ALPNAgent)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the manager %s: %w", address, err)
-	}
-	session, err := wire.NewClientSession(conn.(*tls.Conn))
-	if err != nil {
-		return nil, fmt.Errorf("beginning a session: %w", err)
+		return nil, fmt.Errorf("beginning a session with the manager %s: %w", address, err)
 	}
 	return session, nil
 }

@@ -116,6 +116,7 @@ type exchange struct {
 	bad      *badRequest   // what is wrong with the body; set before sent is closed
 	sent     chan struct{} // closed when the other goroutine has ended
 	watcher  *time.Timer   // starts it; nil where it was started at once
+	excess   bool          // more came from the app than it had announced
 
 	mu       sync.Mutex
 	backend  *backend // nil once it waits in the pool
@@ -216,7 +217,7 @@ func (x *exchange) ask() (*http.Response, error) {
 // to the app where nothing of this exchange is left on it.
 func (x *exchange) finish(resp *http.Response) {
 	b := x.backend
-	if !b.canRest() || resp.Close || !x.sentAll.Load() || x.req.upgrade() != "" || b.br.Buffered() > 0 {
+	if !b.canRest() || resp.Close || !x.sentAll.Load() || x.req.upgrade() != "" || b.br.Buffered() > 0 || x.excess {
 		x.stop(func(b *backend) { _ = b.Close() })
 		return
 	}

@@ -43,6 +43,21 @@ type got struct {
 // The client keeps its connections to both, and Kiosc those to the app. ORACLE_SEED and
 // ORACLE_EXCHANGES choose others, and more.
 func TestOracle(t *testing.T) {
+	t.Run("straight", func(t *testing.T) {
+		compare(t, func(app string) dialer {
+			return func(ctx context.Context) (net.Conn, error) {
+				c, err := dialTo(app)(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return rash(restingConn{c, bufio.NewReader(c)}), nil
+			}
+		})
+	})
+	t.Run("tunnel", func(t *testing.T) { compare(t, func(app string) dialer { return tunnel(t, app) }) })
+}
+
+func compare(t *testing.T, way func(app string) dialer) {
 	asked := make(chan seen, 1)
 	app := rawApp(t, func(c net.Conn, br *bufio.Reader) {
 		for oddAnswer(c, br, asked) {
@@ -60,13 +75,7 @@ func TestOracle(t *testing.T) {
 	}))
 	oracle.Config.ErrorLog = quiet
 	defer oracle.Close()
-	kiosc, _ := start(t, allow, func(ctx context.Context) (net.Conn, error) {
-		c, err := dialTo(app)(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return rash(restingConn{c, bufio.NewReader(c)}), nil
-	}, nil)
+	kiosc, _ := start(t, allow, way(app), nil)
 	seed := number("ORACLE_SEED", 1)
 	random := rand.New(rand.NewSource(int64(seed)))
 	clients := [2]asker{{addr: oracle.Listener.Addr().String()}, {addr: kiosc}}
@@ -76,6 +85,11 @@ func TestOracle(t *testing.T) {
 		wantSeen := next(t, asked, wantGot)
 		haveGot := clients[1].ask(t, method, request)
 		haveSeen := next(t, asked, haveGot)
+		for tries := 0; wantGot.Broken && !haveGot.Broken && tries < 3; tries++ {
+			// Now and then net/http's client loses the end of a long answer when the machine is busy.
+			wantGot = clients[0].ask(t, method, request)
+			wantSeen = next(t, asked, wantGot)
+		}
 		if strings.HasSuffix(request, "\r\nX-Check: sum\r\n\r\n") {
 			require.Equal(t, http.Header{"X-Check": {"sum"}}, haveSeen.Trailer)
 		}

@@ -17,9 +17,12 @@ import (
 // relay passes the final response on as it comes; it reports whether the
 // connection can be kept.
 func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
-	defer resp.Body.Close()
 	p := buffers.Get().(*[]byte)
-	defer func() { buffers.Put(p) }()
+	defer func() {
+		if p != nil {
+			buffers.Put(p)
+		}
+	}()
 	_, reason, _ := strings.Cut(resp.Status, " ")
 	b := appendStatus((*p)[:0], resp.StatusCode, oneLine(reason))
 	b = x.appendForClient(b, resp.Header)
@@ -49,6 +52,17 @@ func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
 		b = appendField(b, "Connection", "keep-alive")
 	}
 	b = append(b, "\r\n"...)
+	if from, ok := x.backend.Conn.(lender); ok && !bodyless && resp.ContentLength > 0 {
+		left := resp.ContentLength
+		err := x.relayFirst(b, from, &left)
+		buffers.Put(p)
+		p = nil
+		if err == nil {
+			err = x.relayRest(from, left)
+		}
+		return reuse, err
+	}
+	defer resp.Body.Close()
 	ahead := len(b)
 	// There is nothing to wait for behind the head: the app keeps its connection.
 	bodyless = bodyless || resp.ContentLength == 0
@@ -71,6 +85,70 @@ func (x *exchange) relay(resp *http.Response, reuse bool) (bool, error) {
 		return reuse, x.endChunks(resp.Trailer)
 	}
 	return reuse, nil
+}
+
+// lender is a connection that lends what has come, so that it need not be
+// copied; see Dialer.
+type lender interface {
+	Next() ([]byte, error)
+	Release()
+	Quiet() bool
+}
+
+// relayFirst writes a head, and with it what has come of a body of which left
+// bytes are to come.
+func (x *exchange) relayFirst(head []byte, from lender, left *int64) error {
+	read, _ := x.backend.br.Peek(int(min(int64(x.backend.br.Buffered()), *left)))
+	*left -= int64(len(read))
+	out := net.Buffers{append(head, read...)}
+	defer x.backend.br.Discard(len(read))
+	if *left == 0 || from.Quiet() {
+		_, err := x.c.Write(out[0])
+		return err
+	}
+	defer from.Release()
+	piece, failed := x.lend(from, left)
+	if len(piece) > 0 {
+		out = append(out, piece)
+	}
+	if _, err := out.WriteTo(x.c.Conn); err != nil {
+		return err
+	}
+	return failed
+}
+
+// relayRest writes what is left of a body as it comes.
+func (x *exchange) relayRest(from lender, left int64) error {
+	defer from.Release()
+	for left > 0 {
+		piece, failed := x.lend(from, &left)
+		if len(piece) > 0 {
+			if _, err := x.c.Write(piece); err != nil {
+				return err
+			}
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+// lend waits for the next piece of a body and counts it.
+func (x *exchange) lend(from lender, left *int64) ([]byte, error) {
+	piece, err := from.Next()
+	if int64(len(piece)) > *left {
+		x.excess = true
+		piece = piece[:*left]
+	}
+	*left -= int64(len(piece))
+	switch {
+	case *left == 0:
+		err = nil
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return piece, err
 }
 
 // bodyHasBegun tells whether a piece of the body has come with the head, so

@@ -118,6 +118,10 @@ type Gate interface {
 // where Close lets the app finish what it sends. The last two may be called
 // more than once, and while other goroutines read and write.
 //
+// A connection that lends what has come spares a copy: Next() ([]byte, error)
+// returns what came together, and never bytes with an error; that is valid until Next or Release() is
+// called, and Quiet() bool tells whether Next would wait.
+//
 // A connection is used for several requests, also of several users, one after
 // the other, if it has two more methods: Rest(), which says that it waits for
 // the next request now, and Resume() bool, which says that the wait is over. It

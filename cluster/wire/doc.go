@@ -14,7 +14,8 @@
 //
 // # Sessions
 //
-// The connections of agents, and those between managers, are multiplexed by yamux, the dialling side being its client.
+// The connections of agents, and those between managers, are multiplexed by the yamux protocol, see cluster/mux, the dialling
+// side being its client.
 // Each stream begins with a head from the side that opened it:
 //
 //	offset 0   1 byte    protocol version, 1
@@ -38,14 +39,7 @@
 // relayed stream one RelayAnswer and then the bytes of the stream that it stands for. A file stream carries one FileAnswer,
 // and after the agent's FileWanted the file's bytes.
 //
-// A stream of another version or kind is killed; the session goes on. The end of one direction is yamux's FIN. A kill is
-// a frame that this package puts between yamux's own, because yamux can't abort a stream:
-//
-//	offset 0   1 byte    yamux version, 0
-//	offset 1   1 byte    type, 1 window update
-//	offset 2   2 bytes   flags, 8 reset
-//	offset 4   4 bytes   yamux's number of the stream
-//	offset 8   4 bytes   0
+// A stream of another version or kind is reset; the session goes on.
 //
 // # Messages
 //

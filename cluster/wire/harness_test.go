@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/yamux"
 	"github.com/stretchr/testify/require"
 
+	"kiosc/cluster/mux"
 	"kiosc/cluster/pki"
 )
 
@@ -40,7 +40,7 @@ func noLeaks(t *testing.T) {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
-		// yamux doesn't wait for its keepalive and timers; they end on their own right after a Close.
+		// The timers of deadlines end on their own.
 		if !waitFor(func() bool { return runtime.NumGoroutine() <= before }) {
 			buf := make([]byte, 1<<20)
 			t.Errorf("%d goroutines before the test, %d after:\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
@@ -89,9 +89,9 @@ type link struct {
 	agentTCP, managerTCP net.Conn
 }
 
-func newLink(t *testing.T) link { return newLinkWith(t, func(*yamux.Config) {}) }
+func newLink(t *testing.T) link { return newLinkWith(t, func(*mux.Config) {}) }
 
-func newLinkWith(t *testing.T, change func(*yamux.Config)) (l link) {
+func newLinkWith(t *testing.T, change func(*mux.Config)) (l link) {
 	t.Helper()
 	noLeaks(t)
 	ca := newCA(t)
@@ -105,17 +105,17 @@ func newLinkWith(t *testing.T, change func(*yamux.Config)) (l link) {
 	require.NoError(t, err)
 
 	config := sessionConfig()
-	change(config)
+	change(&config)
 	accepted := make(chan error, 1)
 	go func() {
-		conn := tls.Server(l.managerTCP, manager.ServerConfig([]string{ALPNAgent}))
+		conn := tls.Server(&gatherConn{Conn: l.managerTCP}, manager.ServerConfig([]string{ALPNAgent}))
 		err := conn.Handshake()
 		if err == nil {
-			l.manager, err = newSession(conn, yamux.Server, config)
+			l.manager, err = newSession(conn, mux.Server, config)
 		}
 		accepted <- err
 	}()
-	l.agent, err = newSession(tls.Client(l.agentTCP, agent.ClientConfig(ALPNAgent)), yamux.Client, config)
+	l.agent, err = newSession(tls.Client(&gatherConn{Conn: l.agentTCP}, agent.ClientConfig(ALPNAgent)), mux.Client, config)
 	require.NoError(t, err)
 	require.NoError(t, <-accepted)
 	t.Cleanup(func() {

@@ -105,7 +105,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			l.serve(ctx, tls.Server(conn, l.config), func() { <-room })
+			l.serve(ctx, tls.Server(&gatherConn{Conn: conn}, l.config), func() { <-room })
 		}()
 	}
 }

@@ -20,12 +20,18 @@ var buffers = sync.Pool{New: func() any {
 type reader struct {
 	conn net.Conn
 	raw  syscall.RawConn // of a TCP connection
-	wait interface{ Wait() error }
+	own  piecewise
 	buf  *[]byte
 
 	n       int // of the last read through raw
 	err     error
 	readRaw func(fd uintptr) bool
+}
+
+// piecewise is what lends what has come, see Stream.
+type piecewise interface {
+	Next() ([]byte, error)
+	Release()
 }
 
 func newReader(conn net.Conn) *reader {
@@ -36,8 +42,8 @@ func newReader(conn net.Conn) *reader {
 		if raw, err := c.SyscallConn(); err == nil {
 			r.raw, r.readRaw = raw, r.tryRead
 		}
-	case interface{ Wait() error }:
-		r.wait = c
+	case piecewise:
+		r.own = c
 	}
 	return r
 }
@@ -47,11 +53,8 @@ func (r *reader) next() ([]byte, error) {
 	if r.raw != nil {
 		return r.nextRaw()
 	}
-	if r.wait != nil {
-		r.release()
-		if err := r.wait.Wait(); err != nil {
-			return nil, err
-		}
+	if r.own != nil {
+		return r.own.Next()
 	}
 	r.take()
 	n, err := r.conn.Read(*r.buf)
@@ -96,6 +99,9 @@ func (r *reader) take() {
 
 // release gives the buffer back; the last piece is no longer valid.
 func (r *reader) release() {
+	if r.own != nil {
+		r.own.Release()
+	}
 	if r.buf != nil {
 		buffers.Put(r.buf)
 		r.buf = nil
@@ -103,7 +109,7 @@ func (r *reader) release() {
 }
 
 // Copy writes to one connection what it reads from another, until that ends, which is no error. While nothing comes, it
-// holds no memory for TCP connections, streams, and what has a method Wait() error that returns when Read would.
+// holds no memory for TCP connections and streams.
 func Copy(to io.Writer, from net.Conn) error {
 	r := newReader(from)
 	defer r.release()

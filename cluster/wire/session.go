@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/yamux"
-
+	"kiosc/cluster/mux"
 	"kiosc/cluster/pki"
 )
 
@@ -56,19 +54,18 @@ const (
 	streamWindow = 1 << 20
 	// openTimeout ends a session whose other side no longer accepts streams.
 	openTimeout = 30 * time.Second
-	// abandonedTimeout frees what a caller has half closed and forgotten. A stream may be half closed and idle for
-	// hours, so it is long; those who are done with a stream call Close or Kill.
-	abandonedTimeout = 24 * time.Hour
+	// flushTimeout is how long Close waits for what was written to leave.
+	flushTimeout = 2 * time.Second
 )
 
 // ErrSessionClosed says that the session has ended, by either side or because the connection failed.
-var ErrSessionClosed = errors.New("the session is closed")
+var ErrSessionClosed = mux.ErrClosed
 
 // Session is one connection between an agent and a manager, with any number of streams at once. All methods may be
 // called by several goroutines at once. Somebody must call Accept all the time, or the other side can't open streams.
 type Session struct {
-	mux  *yamux.Session
-	conn *batchConn
+	mux  *mux.Session
+	conn net.Conn // for its addresses
 	peer pki.Peer
 
 	incoming chan incoming
@@ -86,43 +83,55 @@ type incoming struct {
 	stream *Stream
 }
 
+// Dial begins a session with a manager. ctx bounds connecting and the handshake.
+func Dial(ctx context.Context, address string, credentials *pki.Credentials, protocol string) (*Session, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(&gatherConn{Conn: conn}, credentials.ClientConfig(protocol))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return NewClientSession(secure)
+}
+
 // NewClientSession begins a session on a connection that this side dialled. The session owns the connection from here
 // on; on an error the connection is closed.
 func NewClientSession(conn *tls.Conn) (*Session, error) {
-	return newSession(conn, yamux.Client, sessionConfig())
+	return newSession(conn, mux.Client, sessionConfig())
 }
 
 // NewServerSession begins a session on a connection that this side accepted. The session owns the connection from here
 // on; on an error the connection is closed.
 func NewServerSession(conn *tls.Conn) (*Session, error) {
-	return newSession(conn, yamux.Server, sessionConfig())
+	return newSession(conn, mux.Server, sessionConfig())
 }
 
-func sessionConfig() *yamux.Config {
-	return &yamux.Config{
-		AcceptBacklog:          acceptBacklog,
-		EnableKeepAlive:        true,
-		KeepAliveInterval:      keepAliveInterval,
-		ConnectionWriteTimeout: pingTimeout,
-		MaxStreamWindowSize:    streamWindow,
-		StreamOpenTimeout:      openTimeout,
-		StreamCloseTimeout:     abandonedTimeout,
-		// yamux reports each aborted stream. What matters comes back as an error.
-		Logger: log.New(io.Discard, "", 0),
+func sessionConfig() mux.Config {
+	return mux.Config{
+		Window:       streamWindow,
+		Backlog:      acceptBacklog,
+		KeepAlive:    keepAliveInterval,
+		PingTimeout:  pingTimeout,
+		OpenTimeout:  openTimeout,
+		FlushTimeout: flushTimeout,
 	}
 }
 
-func newSession(conn *tls.Conn, begin func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error), config *yamux.Config) (*Session, error) {
+func newSession(conn *tls.Conn, begin func(net.Conn, mux.Config) *mux.Session, config mux.Config) (*Session, error) {
 	peer, err := handshake(conn)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	s := &Session{conn: newBatchConn(conn), peer: peer, incoming: make(chan incoming), done: make(chan struct{})}
-	if s.mux, err = begin(s.conn, config); err != nil {
-		s.conn.Close()
-		return nil, fmt.Errorf("beginning a session: %w", err)
+	var on net.Conn = conn
+	if below, ok := conn.NetConn().(*gatherConn); ok {
+		on = &gatheringConn{conn, below}
 	}
+	s := &Session{mux: begin(on, config), conn: conn, peer: peer, incoming: make(chan incoming), done: make(chan struct{})}
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -161,7 +170,7 @@ func (s *Session) Err() error {
 }
 
 // Streams is the number of streams that are open, in either direction.
-func (s *Session) Streams() int { return s.mux.NumStreams() }
+func (s *Session) Streams() int { return s.mux.Streams() }
 
 // Open begins a stream. The header is nil, a struct that the other side decodes with DecodeHeader, or a RawHeader. It fails when ctx
 // ends before the stream's head could be sent; ctx has no effect on the stream later.
@@ -173,51 +182,26 @@ func (s *Session) Open(ctx context.Context, kind Kind, header any) (*Stream, err
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("opening a stream: %w", err)
 	}
-	type result struct {
-		stream *Stream
-		err    error
-	}
-	opened := make(chan result, 1)
-	// yamux has no context: it may block while too many streams wait to be accepted by the other side.
-	ok := s.spawn(func() {
-		stream, err := s.open(head)
-		if err == nil && ctx.Err() != nil {
-			stream.Kill()
-			err = ctx.Err()
-		}
-		opened <- result{stream, err}
-	})
-	if !ok {
-		return nil, ErrSessionClosed
-	}
-	select {
-	case r := <-opened:
-		if r.err != nil {
-			return nil, fmt.Errorf("opening a stream: %w", r.err)
-		}
-		return r.stream, nil
-	case <-ctx.Done():
-		// The goroutine may have looked at ctx just before it ended.
-		s.spawn(func() {
-			if r := <-opened; r.stream != nil {
-				r.stream.Kill()
-			}
-		})
-		return nil, fmt.Errorf("opening a stream: %w", ctx.Err())
-	}
-}
-
-func (s *Session) open(head []byte) (*Stream, error) {
-	y, err := s.mux.OpenStream()
+	m, err := s.mux.Open(ctx)
 	if err != nil {
-		return nil, streamError(err)
+		return nil, fmt.Errorf("opening a stream: %w", err)
 	}
-	stream := newStream(s, y)
-	if _, err := stream.Write(head); err != nil {
+	stream := newStream(s, m)
+	if err := stream.writeHead(ctx, head); err != nil {
 		stream.Kill()
-		return nil, err
+		return nil, fmt.Errorf("opening a stream: %w", err)
 	}
 	return stream, nil
+}
+
+// writeHead may have to wait for the network, but then not longer than ctx.
+func (s *Stream) writeHead(ctx context.Context, head []byte) error {
+	stop := context.AfterFunc(ctx, s.Kill)
+	_, err := s.Write(head)
+	if !stop() && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 func encodeHead(kind Kind, header any) ([]byte, error) {
@@ -276,22 +260,18 @@ func (s *Session) Accept(ctx context.Context) (Kind, []byte, *Stream, error) {
 func (s *Session) acceptLoop() {
 	slots := make(chan struct{}, maxHeads)
 	for {
-		y, err := s.mux.AcceptStream()
+		m, err := s.mux.Accept()
 		if err != nil {
-			if errors.Is(err, yamux.ErrSessionShutdown) {
-				s.err = ErrSessionClosed
-			} else {
-				s.err = fmt.Errorf("%w: %w", ErrSessionClosed, err)
-			}
+			s.err = err
 			close(s.done)
 			return
 		}
 		select {
 		case slots <- struct{}{}:
-		case <-s.mux.CloseChan():
+		case <-s.mux.Done():
 			continue
 		}
-		stream := newStream(s, y)
+		stream := newStream(s, m)
 		ok := s.spawn(func() {
 			defer func() { <-slots }()
 			s.receive(stream)
@@ -313,7 +293,7 @@ func (s *Session) receive(stream *Stream) {
 	stream.SetReadDeadline(time.Time{})
 	select {
 	case s.incoming <- incoming{kind, header, stream}:
-	case <-s.mux.CloseChan():
+	case <-s.mux.Done():
 	}
 }
 

@@ -2,14 +2,12 @@ package wire
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/yamux"
+	"kiosc/cluster/mux"
 )
 
 // lingerTimeout is how long a closed stream takes what the other side still sends, so that the other side comes to read
@@ -17,7 +15,7 @@ import (
 const lingerTimeout = 10 * time.Second
 
 // ErrReset says that the other side killed the stream, or refused it.
-var ErrReset = errors.New("the other side has aborted the stream")
+var ErrReset = mux.ErrReset
 
 // Stream is one connection in a session. It is a net.Conn: reading, writing and ending may be done by different
 // goroutines at once. Whoever has a stream must end it with Close or Kill; CloseWrite alone keeps it.
@@ -28,17 +26,15 @@ var ErrReset = errors.New("the other side has aborted the stream")
 //
 // A write deadline bounds only how long Write waits for the other side to read; the network has its own time limit.
 type Stream struct {
-	mux     *yamux.Stream
+	mux     *mux.Stream
 	session *Session
 	ended   atomic.Bool // Close or Kill was called
-	killed  atomic.Bool
 	sawEOF  atomic.Bool
-	halved  atomic.Bool // CloseWrite was called
 }
 
 var _ net.Conn = (*Stream)(nil)
 
-func newStream(session *Session, mux *yamux.Stream) *Stream {
+func newStream(session *Session, mux *mux.Stream) *Stream {
 	return &Stream{mux: mux, session: session}
 }
 
@@ -57,15 +53,29 @@ func (s *Stream) Read(p []byte) (int, error) {
 func (s *Stream) read(p []byte) (int, error) {
 	n, err := s.mux.Read(p)
 	if err == io.EOF {
-		// yamux ends all streams of a closed session this way too.
-		if s.session.mux.IsClosed() {
-			return n, ErrSessionClosed
-		}
 		s.sawEOF.Store(true)
-		return n, io.EOF
 	}
-	return n, streamError(err)
+	return n, err
 }
+
+// Next reads without copying: it returns what came together, up to 64 KiB. That is valid until the reader calls Next or
+// Release, which it must.
+func (s *Stream) Next() ([]byte, error) {
+	if s.ended.Load() {
+		return nil, net.ErrClosed
+	}
+	piece, err := s.mux.Next()
+	if err == io.EOF {
+		s.sawEOF.Store(true)
+	}
+	if err != nil && s.ended.Load() {
+		err = net.ErrClosed
+	}
+	return piece, err
+}
+
+// Release gives back what Next has returned.
+func (s *Stream) Release() { s.mux.Release() }
 
 // Wait returns when Read wouldn't wait: bytes have come, or the error is what Read would return.
 func (s *Stream) Wait() error {
@@ -73,15 +83,8 @@ func (s *Stream) Wait() error {
 	return err
 }
 
-// Quiet tells whether there is nothing to read: no bytes wait, and the stream has not ended in any way. It must not be
-// called during a Read, and takes away the deadline of later ones.
-func (s *Stream) Quiet() bool {
-	if s.ended.Load() || s.mux.SetReadDeadline(time.Unix(1, 0)) != nil {
-		return false
-	}
-	_, err := s.read(nil) // takes nothing
-	return s.mux.SetReadDeadline(time.Time{}) == nil && err == os.ErrDeadlineExceeded
-}
+// Quiet tells whether there is nothing to read: no bytes wait, and the stream has not ended in any way.
+func (s *Stream) Quiet() bool { return !s.ended.Load() && s.mux.Quiet() }
 
 // Write blocks while the other side has not read enough of what was written before.
 func (s *Stream) Write(p []byte) (int, error) {
@@ -92,16 +95,11 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if err != nil && s.ended.Load() {
 		return n, net.ErrClosed
 	}
-	return n, streamError(err)
+	return n, err
 }
 
 // CloseWrite tells the other side that nothing more comes. Reading goes on.
-func (s *Stream) CloseWrite() error {
-	if s.halved.Swap(true) {
-		return nil
-	}
-	return streamError(s.mux.Close())
-}
+func (s *Stream) CloseWrite() error { return s.mux.CloseWrite() }
 
 // Close ends the stream in both directions without losing what was written. What the other side still sends is dropped;
 // if it goes on for more than ten seconds, the stream is killed. Close does not wait for that, nor for anything else.
@@ -109,10 +107,12 @@ func (s *Stream) Close() error {
 	if s.ended.Swap(true) {
 		return nil
 	}
-	if s.sawEOF.Load() && s.halved.Load() {
-		return nil
+	if s.sawEOF.Load() {
+		return s.mux.CloseWrite()
 	}
-	s.mux.SetDeadline(time.Now().Add(lingerTimeout))
+	limit := time.Now().Add(lingerTimeout)
+	s.mux.SetReadDeadline(limit)
+	s.mux.SetWriteDeadline(limit)
 	if !s.session.spawn(s.linger) {
 		s.Kill()
 	}
@@ -120,16 +120,14 @@ func (s *Stream) Close() error {
 }
 
 func (s *Stream) linger() {
-	s.CloseWrite()
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	s.mux.CloseWrite()
 	for {
-		if _, err := s.read(*buf); err != nil {
-			break
+		if err := s.mux.Drop(); err == io.EOF {
+			return
+		} else if err != nil {
+			s.Kill()
+			return
 		}
-	}
-	if !s.sawEOF.Load() {
-		s.Kill()
 	}
 }
 
@@ -137,11 +135,7 @@ func (s *Stream) linger() {
 // blocks, and does nothing to a stream that has come to its end in both directions.
 func (s *Stream) Kill() {
 	s.ended.Store(true)
-	if s.killed.Swap(true) || (s.sawEOF.Load() && s.halved.Load()) {
-		return
-	}
-	s.mux.SetDeadline(time.Unix(1, 0))
-	s.session.conn.reset(s.mux.StreamID())
+	s.mux.Reset()
 }
 
 // SetDeadline sets both deadlines; the zero time is none.
@@ -173,20 +167,3 @@ func (s *Stream) LocalAddr() net.Addr { return s.session.LocalAddr() }
 
 // RemoteAddr is that of the session's connection.
 func (s *Stream) RemoteAddr() net.Addr { return s.session.RemoteAddr() }
-
-// streamError turns yamux's errors into those that callers of net.Conn know.
-func streamError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, yamux.ErrTimeout):
-		return os.ErrDeadlineExceeded
-	case errors.Is(err, yamux.ErrConnectionReset):
-		return ErrReset
-	case errors.Is(err, yamux.ErrStreamClosed):
-		return net.ErrClosed
-	case errors.Is(err, yamux.ErrSessionShutdown):
-		return ErrSessionClosed
-	}
-	return fmt.Errorf("%w: %w", ErrSessionClosed, err)
-}

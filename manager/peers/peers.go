@@ -2,12 +2,10 @@ package peers
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"time"
 
@@ -224,12 +222,7 @@ func (p *Peers) connect(ctx context.Context, one *peer) (*wire.Session, *wire.St
 
 // Dial begins a session with the manager at an address. Greet must follow.
 func Dial(ctx context.Context, credentials *pki.Credentials, address string) (*wire.Session, error) {
-	dialer := &tls.Dialer{NetDialer: &net.Dialer{}, Config: credentials.ClientConfig(wire.ALPNPeer)}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the manager at %s: %w", address, err)
-	}
-	link, err := wire.NewClientSession(conn.(*tls.Conn))
+	link, err := wire.Dial(ctx, address, credentials, wire.ALPNPeer)
 	if err != nil {
 		return nil, fmt.Errorf("beginning a session with the manager at %s: %w", address, err)
 	}

@@ -4,7 +4,6 @@ package simhost
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -80,11 +79,7 @@ func (h *Host) Run(ctx context.Context, address string, token pki.JoinToken, rea
 func (h *Host) session(ctx context.Context, address string, credentials *pki.Credentials, up func()) error {
 	dialing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := (&tls.Dialer{Config: credentials.ClientConfig(wire.ALPNAgent)}).DialContext(dialing, "tcp", address)
-	if err != nil {
-		return err
-	}
-	link, err := wire.NewClientSession(conn.(*tls.Conn))
+	link, err := wire.Dial(dialing, address, credentials, wire.ALPNAgent)
 	if err != nil {
 		return err
 	}
