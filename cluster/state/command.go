@@ -70,6 +70,7 @@ var kinds = map[Kind]func() Command{
 	98: func() Command { return &FileRemoved{} },
 	60: func() Command { return &IdentityTaken{} },
 	61: func() Command { return &UserGone{} },
+	65: func() Command { return &SubjectForgotten{} },
 	70: func() Command { return &RegistrySet{} },
 	71: func() Command { return &RegistryRemoved{} },
 	80: func() Command { return &TaskRan{} },

@@ -39,7 +39,7 @@ func (c *IdentityTaken) apply(tx *Tx) (any, error) {
 	if o.AuthType != AuthLDAP && o.AuthType != AuthOIDC {
 		return nil, Errorf(Invalid, "There is no such way to log in.")
 	}
-	u, known, err := tx.UserByName(o.Name)
+	u, known, err := tx.userOf(o)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,11 @@ func (c *IdentityTaken) apply(tx *Tx) (any, error) {
 	}
 	if err := u.Validate(); err != nil {
 		return nil, err
+	}
+	if u.Subject != "" {
+		if err := tx.putRaw(bucketSubjects, []byte(u.Subject), []byte(u.ID)); err != nil {
+			return nil, err
+		}
 	}
 	if err := errors.Join(tx.putRaw(bucketUserNames, []byte(u.Name), []byte(u.ID)), tx.put(bucketUsers, []byte(u.ID), u)); err != nil {
 		return nil, err
@@ -90,7 +95,7 @@ func (u *User) take(o *Outside) {
 
 // IdentityKnown tells whether taking an identity over would change nothing.
 func (tx *Tx) IdentityKnown(o Outside) (u User, same bool, err error) {
-	u, known, err := tx.UserByName(o.Name)
+	u, known, err := tx.userOf(&o)
 	if err != nil || !known || !u.Active || u.admits(&o) != nil {
 		return u, false, err
 	}

@@ -34,6 +34,7 @@ var (
 	bucketMeta       = bucket("meta")        // name → value, see the meta keys
 	bucketUsers      = bucket("users")       // user id → User
 	bucketUserNames  = bucket("user_names")  // user name → user id
+	bucketSubjects   = bucket("subjects")    // User.Subject → user id
 	bucketSessions   = bucket("sessions")    // hash → Session
 	bucketTokens     = bucket("tokens")      // hash → Token
 	bucketSessionsOf = bucket("sessions_of") // user id, hash → nothing
