@@ -85,6 +85,9 @@ func (m *Manager) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+AdminPrefix+"user-set", command(m, func(ctx context.Context, in service.UserInput) (service.UserView, error) {
 		return m.service.ChangeUser(ctx, actorOf(ctx), in)
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"user-relink", command(m, func(ctx context.Context, in service.RelinkInput) (service.RelinkView, error) {
+		return m.service.RelinkUsers(ctx, actorOf(ctx), in)
+	}))
 	mux.HandleFunc("POST "+AdminPrefix+"cluster-status", command(m, func(context.Context, struct{}) (service.ClusterStatus, error) {
 		return m.nodes.Cluster()
 	}))

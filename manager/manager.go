@@ -29,6 +29,7 @@ import (
 	"kiosc/manager/dispatch"
 	"kiosc/manager/figures"
 	"kiosc/manager/nodes"
+	"kiosc/manager/oidc"
 	"kiosc/manager/peers"
 	"kiosc/manager/service"
 	"kiosc/manager/tasks"
@@ -67,6 +68,8 @@ type Config struct {
 	// NodeGrace is how long a Docker host may be unseen before its containers are placed elsewhere.
 	NodeGrace time.Duration
 	Web       WebConfig
+	// OpenID is the provider at which people can log in; nil for none.
+	OpenID *OpenIDConfig
 	// FiguresEvery is how often what containers use is read; 0 for figures.DefaultEvery.
 	FiguresEvery time.Duration
 	// Site are the settings that must be the same on all managers.
@@ -108,6 +111,7 @@ type Manager struct {
 	tasks       *tasks.Runner
 	accesses    *access.Book
 	figures     *figures.Book
+	openID      *oidc.Client           // nil for none
 	waiting     []interface{ Close() } // have requests that last, which end with Close
 	directories []service.DirectoryWithRules
 	closers     []func() // of the directories
@@ -129,6 +133,9 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 		return nil, err
 	}
 	if err := m.openDirectories(); err != nil {
+		return nil, err
+	}
+	if err := m.openOpenID(); err != nil {
 		return nil, err
 	}
 	if err := m.listenWeb(); err != nil {
@@ -183,6 +190,9 @@ func (m *Manager) assemble() error {
 	m.service = service.New(m.node, m.key, m.hub, cfg.Site, cfg.Logger)
 	m.service.UseFigures(m.figures)
 	m.service.UseDirectories(m.directories)
+	if m.openID != nil {
+		m.service.UseOpenID(m.openID, cfg.OpenID.Rules)
+	}
 	m.accesses = access.NewBook(m.node, cfg.Logger)
 	return m.assembleTasks()
 }
@@ -379,6 +389,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(m.certificates)
 	part(func(ctx context.Context) error { return m.hub.Keep(ctx) })
 	part(m.accesses.Run)
+	if m.openID != nil {
+		part(m.openID.Run)
+	}
 	part(m.node.CatchUp)
 	part(func(ctx context.Context) error { m.node.Lead(ctx, m.lead); return nil })
 	<-ctx.Done()

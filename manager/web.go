@@ -87,6 +87,9 @@ func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	if web.Apps != nil {
 		options.AppHosts = web.Apps
 	}
+	if web.Site != nil {
+		options.Site = web.Site.String()
+	}
 	ui, err := webui.New(m.service, options)
 	if err != nil {
 		return nil, nil, err

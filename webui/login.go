@@ -13,6 +13,7 @@ import (
 func (ui *UI) registerLogin(app *fiber.App) {
 	app.Get("/login/", ui.open(ui.showLogin))
 	app.Post("/login/", ui.open(ui.login))
+	ui.registerOpenID(app)
 	app.Get("/logout/", ui.page(ui.showLogout))
 	app.Post("/logout/", ui.page(ui.logout))
 }
@@ -24,6 +25,8 @@ type loginPage struct {
 	Domains []service.Domain
 	// Error is why the last attempt failed; empty for none.
 	Error string
+	// Provider is the OpenID provider's name; empty for none.
+	Provider string
 }
 
 type logoutPage struct{ frame }
@@ -40,7 +43,8 @@ func (p loginPage) Render(w io.Writer) error { return loginTemplate.Execute(w, p
 func (p logoutPage) Render(w io.Writer) error { return logoutTemplate.Execute(w, p) }
 
 func (ui *UI) loginPage(name, next, wrong string) loginPage {
-	return loginPage{frame: ui.plainFrame("Log in"), Name: name, Next: next, Domains: ui.svc.Domains(), Error: wrong}
+	return loginPage{frame: ui.plainFrame("Log in"), Name: name, Next: next, Domains: ui.svc.Domains(),
+		Provider: ui.svc.OpenIDName(), Error: wrong}
 }
 
 func (ui *UI) showLogin(c *fiber.Ctx) error {
@@ -56,21 +60,31 @@ func (ui *UI) showLogin(c *fiber.Ctx) error {
 func (ui *UI) login(c *fiber.Ctx) error {
 	name, next := strings.TrimSpace(c.FormValue("username")), localPath(c.FormValue("next"), "/")
 	secret, err := ui.svc.Login(c.UserContext(), name, c.FormValue("password"), clientAddress(c))
+	if err != nil {
+		return ui.refuseLogin(c, err, name, next)
+	}
+	return ui.enter(c, secret, next)
+}
+
+// refuseLogin shows the login again, with the reason.
+func (ui *UI) refuseLogin(c *fiber.Ctx, err error, name, next string) error {
 	if state.CodeOf(err) == state.Internal {
 		return err
 	}
-	if err != nil {
-		status, message := answer(err)
-		if status == fiber.StatusTooManyRequests || status == fiber.StatusServiceUnavailable {
-			c.Set(fiber.HeaderRetryAfter, service.RetryAfter)
-		}
-		return render(c, status, ui.loginPage(name, next, message))
+	status, message := answer(err)
+	if status == fiber.StatusTooManyRequests || status == fiber.StatusServiceUnavailable {
+		c.Set(fiber.HeaderRetryAfter, service.RetryAfter)
 	}
+	return render(c, status, ui.loginPage(name, next, message))
+}
+
+// enter gives a new session to the browser, which goes on to next.
+func (ui *UI) enter(c *fiber.Ctx, secret, next string) error {
 	// Apps at hosts of their own would go on with the earlier login for as long as that lasts.
 	if old := ui.cookie(c, SessionCookie); old != "" {
 		if _, err := ui.svc.BySession(old); err == nil {
 			if err := ui.svc.Logout(c.UserContext(), old); err != nil {
-				ui.opts.Logger.Warn("an earlier login was not ended", "user", name, "error", err)
+				ui.opts.Logger.Warn("an earlier login was not ended", "error", err)
 			}
 		}
 	}

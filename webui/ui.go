@@ -7,7 +7,7 @@
 //
 // What must always hold:
 //   - A POST changes something only with the session's CSRF token, and never when a browser says that it comes from
-//     another site. No GET changes anything.
+//     another site. No GET changes anything, but the one with which somebody comes back from an OpenID provider.
 //   - Apps run in the same browser origin, unless they have hosts of their own. So a page is given only to a navigation and never to a script (see
 //     refuseScripts), because whoever reads a page can read its CSRF token.
 //   - A page is a typed struct with a Render method, and offers nothing that its visitor may not do.
@@ -35,6 +35,8 @@ type Options struct {
 	Secure func(*fiber.Ctx) bool
 	// CookiePrefix begins the names of cookies: __Host- where all visitors come over TLS, else nothing.
 	CookiePrefix string
+	// Site is the address at which people open Kiosc, without a slash at its end; empty for that of each request.
+	Site string
 	// AppHosts says where apps have hosts of their own; nil where they have none.
 	AppHosts AppHosts
 	// Zone is in which times are shown; nil for time.Local.

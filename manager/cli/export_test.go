@@ -7,4 +7,5 @@ var (
 	Ago           = ago
 	NewIdleReader = newIdleReader
 	Directories   = directories
+	OpenID        = openID
 )

@@ -82,6 +82,10 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 	if err != nil {
 		return manager.Config{}, err
 	}
+	provider, err := openID(os.LookupEnv)
+	if err != nil {
+		return manager.Config{}, err
+	}
 	site, err := f.site.settings()
 	if err != nil {
 		return manager.Config{}, err
@@ -90,7 +94,7 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 	if err != nil {
 		return manager.Config{}, err
 	}
-	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site, Limits: limits,
+	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, OpenID: provider, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site, Limits: limits,
 		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, LogLimits: f.logLimits, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }

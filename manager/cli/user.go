@@ -19,7 +19,8 @@ func newUser() *cobra.Command {
 		newUserSet("admin NAME", "Make a user a superuser, who may do everything", func(in *service.UserInput) { in.Superuser = new(true) }),
 		newUserSet("no-admin NAME", "Make a superuser an ordinary user", func(in *service.UserInput) { in.Superuser = new(false) }),
 		newUserSet("deactivate NAME", "Take all access from a user, at once", func(in *service.UserInput) { in.Active = new(false) }),
-		newUserSet("activate NAME", "Give a deactivated user the access back", func(in *service.UserInput) { in.Active = new(true) }))
+		newUserSet("activate NAME", "Give a deactivated user the access back", func(in *service.UserInput) { in.Active = new(true) }),
+		newUserRelink())
 	return cmd
 }
 
@@ -82,6 +83,38 @@ func newUserSet(use, short string, change func(*service.UserInput)) *cobra.Comma
 			return setUser(cmd, &admin, "user-set", in)
 		}}
 	admin.add(cmd)
+	return cmd
+}
+
+func newUserRelink() *cobra.Command {
+	var admin adminFlags
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "relink [NAME]",
+		Short: "Forget who users are at the OpenID provider",
+		Long: "Forgets the number that the OpenID provider has given to a user, or to all users with --all. Who logs in there next\n" +
+			"with the user's name is the user from then on. It is for a move to another provider, and for people whose account at\n" +
+			"the provider was made anew. Logins that are open go on.\n\n" + reachHelp,
+		Example: "  kiosc user relink ana@example.org\n  kiosc user relink --all",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) == 1) {
+				return errors.New("give the name of a user, or --all")
+			}
+			in := service.RelinkInput{All: all}
+			if !all {
+				in.Name = args[0]
+			}
+			var out service.RelinkView
+			if err := admin.call(cmd.Context(), "user-relink", in, &out); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "Forgotten for %d users.\n", out.Users)
+			return nil
+		},
+	}
+	admin.add(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "forget it for all users")
 	return cmd
 }
 

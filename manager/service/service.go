@@ -17,6 +17,7 @@ import (
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
+	"kiosc/manager/oidc"
 )
 
 // Progress tells the momentary step of a container's action, for people who wait.
@@ -48,6 +49,9 @@ type Service struct {
 	uploads  *uploads
 
 	directories []DirectoryWithRules
+
+	openID      *oidc.Client // nil for none
+	openIDRules GroupRules
 }
 
 // Settings are what the site decides. They must be the same on all managers. The zero value has the defaults.
