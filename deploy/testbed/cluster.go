@@ -36,6 +36,8 @@ type Options struct {
 	Labels map[string]map[string]string
 	// ManagerArgs and AgentArgs are added to the commands of all managers and of all agents.
 	ManagerArgs, AgentArgs []string
+	// ManagerEnv are settings of all managers, such as KIOSC_URL=….
+	ManagerEnv []string
 }
 
 // Cluster is several managers and agents. What it does as a Client it does at the first manager that is ready, as behind
@@ -134,7 +136,7 @@ func (c *Cluster) newManager(name string) *Manager {
 func (c *Cluster) managerCommand(m *Manager, how ...string) func() *exec.Cmd {
 	args := append([]string{"manager", "--name", m.Name, "--listen", m.Addr, "--cluster-listen", m.clusterAddr,
 		"--data-dir", m.Dir, "--log-level", "debug"}, how...)
-	env := []string{"KIOSC_ADMIN_PASSWORD=" + Password}
+	env := append([]string{"KIOSC_ADMIN_PASSWORD=" + Password}, c.options.ManagerEnv...)
 	if c.options.Grace > 0 {
 		env = append(env, "KIOSC_NODE_GRACE="+c.options.Grace.String())
 	}
