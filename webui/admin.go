@@ -15,6 +15,7 @@ func (ui *UI) registerAdmin(app *fiber.App) {
 	app.Get("/kioscadmin/overview/tasks", ui.page(ui.adminTasks))
 	app.Post("/kioscadmin/task/:task", ui.page(ui.runTask))
 	ui.registerQuotas(app)
+	ui.registerUsers(app)
 }
 
 // adminTab is one of the admin page's tabs.
@@ -31,6 +32,7 @@ type adminFrame struct {
 
 // adminTabs are in the order in which they are shown.
 var adminTabs = []adminTab{
+	{Path: "users", Label: "Users"},
 	{Path: "quotas", Label: "Quotas"},
 	{Path: "tasks", Label: "Periodic tasks"},
 }

@@ -28,8 +28,9 @@ type containerRow struct {
 
 type containersPage struct {
 	frame
-	Project, ProjectTitle, Description string
-	CanCreate                          bool
+	Head      projectHead
+	Project   string
+	CanCreate bool
 	// Quota has what the project has a quota of.
 	Quota   []shareView
 	Rows    []containerRow
@@ -100,6 +101,9 @@ func (ui *UI) containers(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if about.Type == state.TypeCategory {
+		return v.Redirect("/project/" + about.ID)
+	}
 	views, err := ui.svc.Containers(v.Actor, project)
 	if err != nil {
 		return err
@@ -108,8 +112,8 @@ func (ui *UI) containers(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := containersPage{Quota: limited(quota), frame: ui.frame(v, about.Title), Project: about.ID, ProjectTitle: about.Title,
-		Description: about.Description, CanCreate: about.Rights[auth.CreateContainer]}
+	p := containersPage{Quota: limited(quota), frame: ui.frame(v, about.Title), Head: headOf(about, "Containers"), Project: about.ID,
+		CanCreate: about.Rights[auth.CreateContainer]}
 	if len(views) > 0 {
 		p.Figures = ui.figures(v, "project", about.ID, (*service.Service).ProjectFigures)
 	}

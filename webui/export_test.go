@@ -26,7 +26,9 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 		"containers": containersPage{frame: f}, "detail": detailPage{frame: f}, "spec": specPage{frame: f},
 		"delete": deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
-		"account": accountPage{frame: f},
+		"account": accountPage{frame: f}, "form": formPage{frame: f}, "project": projectPage{frame: f}, "members": membersPage{frame: f},
+		"invite shown": inviteShownPage{frame: f}, "accept": acceptPage{frame: f}, "users": adminUsersPage{adminFrame: adminFrame{frame: f}},
+		"password": passwordPage{frame: f},
 	}
 }
 
@@ -37,7 +39,7 @@ func FullPages() map[string]interface{ Render(io.Writer) error } {
 	all := controls{ID: "i", CanOpen: true, Running: true, Actions: buttons, CanDelete: true}
 	on := liveState{Ongoing: true, Percent: 40, Step: "Pulling"}
 	return map[string]interface{ Render(io.Writer) error }{
-		"containers": containersPage{frame: f, CanCreate: true, Description: "d",
+		"containers": containersPage{frame: f, CanCreate: true, Head: projectHead{Background: "d", Archived: true, Deleting: true, Upstream: true, Public: "p"},
 			Rows: []containerRow{{ID: "i", State: on, Controls: all}}},
 		"detail": detailPage{frame: f, State: on, Controls: all, CanViewLogs: true, Log: "l", Choices: lineChoices,
 			Rows: []detailRow{{Label: "a", Key: "k", Value: "v", Block: true}}},
@@ -46,6 +48,10 @@ func FullPages() map[string]interface{ Render(io.Writer) error } {
 		"tokens":     tokensPage{frame: f, Tokens: []tokenRow{{Expired: true, Expires: "2001"}, {Name: "n"}}},
 		"account":    accountPage{frame: f, FullName: "n", Email: "e", Superuser: true, Error: "e", Old: field{Name: "old_password", Kind: "password"}},
 		"login":      loginPage{frame: f, Error: "e", Name: "n", Next: "/"},
+		"form":       formPage{frame: f, Error: "e", Text: "t", Warning: "w", Lost: []string{"l"}, Danger: true, Fields: []field{{Errors: []string{"x"}}}},
+		"accept":     acceptPage{frame: f, Error: "e", Fields: accountFields()},
+		"members": membersPage{frame: f, CanUpdate: true, CanTransfer: true, CanInvite: true, CanLeave: true, Error: "e",
+			Rows: []memberRow{{Why: "w", Choices: []roleChoice{{Here: true}}}}, Invites: []inviteRow{{Email: "e"}}},
 	}
 }
 

@@ -96,7 +96,7 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerStatic(app)
 	ui.registerLogin(app)
 	ui.registerAccount(app)
-	ui.registerHome(app)
+	ui.registerProjects(app)
 	ui.registerTokens(app)
 	ui.registerAdmin(app)
 	ui.registerLobby(app)

@@ -148,6 +148,9 @@ func (s *Service) AcceptInviteAsNew(ctx context.Context, secret string, in UserI
 	return s.accept(ctx, Actor{User: user}, secret, &user)
 }
 
+// LocalUsers tells whether the invited may make an account of Kiosc's own.
+func (s *Service) LocalUsers() bool { return s.settings.LocalUsers }
+
 func (s *Service) accept(ctx context.Context, a Actor, secret string, made *state.User) (i state.Invite, err error) {
 	view, err := s.FindInvite(secret)
 	if err != nil {

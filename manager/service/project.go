@@ -32,10 +32,17 @@ var countAs = map[state.State]func(*Counts){
 	state.Dead:       func(c *Counts) { c.Failed++ },
 }
 
+// Place is a project or category, by its id and title.
+type Place struct {
+	ID, Title string
+}
+
 // ProjectView is a project or category as an actor sees it. Who may only find it sees no more than its title and place.
 type ProjectView struct {
 	state.Project
 	FullTitle string
+	// Above are the categories that it is in, the outermost first.
+	Above []Place
 	// Children are the ids of what is directly in a category and may be seen.
 	Children []string
 	Role     state.Role // "" for a superuser without one, and for categories that are shown for what is in them
@@ -134,11 +141,15 @@ func projectView(tx *state.Tx, a Actor, p state.Project) (ProjectView, error) {
 	if err != nil {
 		return ProjectView{}, err
 	}
-	title, err := tx.FullTitle(p.ID)
+	above, err := tx.Ancestors(p.Parent)
 	if err != nil {
 		return ProjectView{}, err
 	}
-	view := ProjectView{Project: p, FullTitle: title, Role: role, Rights: rightsOf(a, p, role)}
+	view := ProjectView{Project: p, FullTitle: p.Title, Role: role, Rights: rightsOf(a, p, role)}
+	for _, category := range above {
+		view.FullTitle = category.Title + state.TitleSeparator + view.FullTitle
+		view.Above = append([]Place{{category.ID, category.Title}}, view.Above...)
+	}
 	if p.Type == state.TypeCategory {
 		if view.Children, err = seenIn(tx, a, p.ID); err != nil {
 			return ProjectView{}, err

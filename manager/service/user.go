@@ -71,13 +71,20 @@ func (s *Service) Users(a Actor) (views []UserView, err error) {
 	return views, err
 }
 
-// User returns the user of this name, for superusers.
-func (s *Service) User(a Actor, name string) (UserView, error) {
+// UserByID returns a user, for superusers.
+func (s *Service) UserByID(a Actor, id string) (view UserView, err error) {
 	if err := a.administers(); err != nil {
-		return UserView{}, err
+		return view, err
 	}
-	u, err := s.userByName(name)
-	return userView(u), err
+	err = s.store.View(func(tx *state.Tx) error {
+		u, ok, err := tx.User(id)
+		if err == nil && !ok {
+			err = state.Errorf(state.NotFound, "There is no such user.")
+		}
+		view = userView(u)
+		return err
+	})
+	return view, err
 }
 
 // newUser makes of the input a user who can log in with a password, which is generated where there is none.
