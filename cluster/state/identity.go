@@ -84,9 +84,12 @@ func (u *User) admits(o *Outside) error {
 	return nil
 }
 
-// take fills in what is said of the user.
+// take fills in what is said of the user. Names and mail address of one who comes from an upstream site are that site's, or
+// the two would change them in turn.
 func (u *User) take(o *Outside) {
-	u.FullName, u.FirstName, u.LastName, u.Email = o.FullName, o.FirstName, o.LastName, o.Email
+	if !u.Upstream {
+		u.FullName, u.FirstName, u.LastName, u.Email = o.FullName, o.FirstName, o.LastName, o.Email
+	}
 	u.Groups = slices.Clone(o.Groups)
 	if o.Subject != "" {
 		u.Subject = o.Subject

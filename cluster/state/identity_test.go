@@ -63,6 +63,12 @@ func TestSomebodyFromOutside(t *testing.T) {
 	f.must(take(outside("zoë@ACME")))
 	require.True(t, f.user("new").Superuser, "an admin has made it one")
 
+	f.must(&state.UserCreated{User: state.User{ID: "up", Name: "up@ACME", FullName: "Upstream's", AuthType: state.AuthLDAP, Upstream: true, Active: true}})
+	f.must(take(outside("up@ACME", guest)))
+	require.Equal(t, "Upstream's", f.user("up").FullName)
+	require.Equal(t, state.Guest, f.role("lab", "up"))
+	require.True(t, f.known(outside("up@ACME", guest)))
+
 	f.refused(state.Invalid, take(outside("a*b@ACME")))
 	f.refused(state.Invalid, take(outside("")))
 	f.refused(state.Invalid, take(outside("eve@ACME", state.GroupRole{Project: "lab", Role: state.Owner})))

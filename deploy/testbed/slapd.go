@@ -15,7 +15,7 @@ import (
 // The passwords of a Slapd's two accounts that are no people.
 const (
 	slapdRoot = "root-password"
-	// SlapdBindPassword is that of Slapd.BindDN.
+	// SlapdBindPassword is that of Slapd.BindDN and BlindDN.
 	SlapdBindPassword = "service password (*)"
 )
 
@@ -45,7 +45,7 @@ directory %[1]s/db
 maxsize 67108864
 dbnosync
 access to attrs=userPassword by anonymous auth by * none
-access to * by dn.exact="cn=kiosc,%[2]s" read by anonymous auth by * none
+access to * by dn.exact="cn=kiosc,%[2]s" read by dn.exact="cn=blind,%[2]s" search by anonymous auth by * none
 overlay memberof
 memberof-group-oc groupOfNames
 memberof-member-ad member
@@ -55,8 +55,9 @@ memberof-memberof-ad memberOf
 // Slapd is an OpenLDAP server on this machine with a directory that is gone when the test ends. It has memberOf.
 type Slapd struct {
 	testing.TB
-	// Base is the directory's suffix, People and Groups what is below it, BindDN an account that may read.
-	Base, People, Groups, BindDN string
+	// Base is the directory's suffix, People and Groups what is below it, BindDN an account that may read, BlindDN one to which
+	// searches show nothing.
+	Base, People, Groups, BindDN, BlindDN string
 	// Plain is ldap:// with StartTLS, TLS is ldaps://, both by the name that is in the certificate.
 	Plain, TLS string
 	// CA is the PEM file of the certificate.
@@ -71,7 +72,8 @@ type Slapd struct {
 func StartSlapd(t testing.TB, domain string) *Slapd {
 	t.Helper()
 	s := &Slapd{TB: t, Base: "dc=" + domain + ",dc=test", dir: t.TempDir(), addr: freeAddr(t)}
-	s.People, s.Groups, s.BindDN = "ou=people,"+s.Base, "ou=groups,"+s.Base, "cn=kiosc,"+s.Base
+	s.People, s.Groups = "ou=people,"+s.Base, "ou=groups,"+s.Base
+	s.BindDN, s.BlindDN = "cn=kiosc,"+s.Base, "cn=blind,"+s.Base
 	s.Plain, s.TLS = "ldap://"+localhost(t, s.addr), "ldaps://"+localhost(t, freeAddr(t))
 	s.CA = filepath.Join(s.dir, "cert.pem")
 	cert, key := MakeCertificate(t, "localhost")
@@ -84,7 +86,9 @@ func StartSlapd(t testing.TB, domain string) *Slapd {
 	t.Cleanup(s.process.kill)
 	s.Run()
 	s.Add(s.Base, map[string][]string{"objectClass": {"domain"}, "dc": {domain}})
-	s.Add(s.BindDN, map[string][]string{"objectClass": {"organizationalRole", "simpleSecurityObject"}, "cn": {"kiosc"}, "userPassword": {SlapdBindPassword}})
+	for name, dn := range map[string]string{"kiosc": s.BindDN, "blind": s.BlindDN} {
+		s.Add(dn, map[string][]string{"objectClass": {"organizationalRole", "simpleSecurityObject"}, "cn": {name}, "userPassword": {SlapdBindPassword}})
+	}
 	s.Add(s.People, map[string][]string{"objectClass": {"organizationalUnit"}, "ou": {"people"}})
 	s.Add(s.Groups, map[string][]string{"objectClass": {"organizationalUnit"}, "ou": {"groups"}})
 	return s

@@ -197,6 +197,9 @@ func TestWhoIsGone(t *testing.T) {
 
 	// An account that may no longer read finds nobody.
 	blind := cfg
+	blind.BindDN = s.BlindDN
+	_, err = open(t, blind).find("alice@ACME")
+	down(t, err, "does not show the entry")
 	blind.BindDN, blind.BindPassword = "", ""
 	_, err = open(t, blind).find("alice@ACME")
 	down(t, err, "")

@@ -72,7 +72,7 @@ type applied struct {
 	groups    []string // those that a rule names
 	roles     []state.GroupRole
 	superuser bool
-	unknown   []string // projects that rules name and that aren't there
+	unknown   []string // projects that rules name and that aren't there, or aren't ruled here
 }
 
 // apply tells what some groups give now.
@@ -89,7 +89,7 @@ func (g *GroupRules) apply(tx *state.Tx, groups []string) (a applied, err error)
 		switch {
 		case err != nil:
 			return a, err
-		case !ok, r.Role == state.Finder && p.Type != state.TypeCategory:
+		case !ok, p.Upstream, r.Role == state.Finder && p.Type != state.TypeCategory:
 			a.unknown = append(a.unknown, r.Project)
 		default:
 			a.roles = append(a.roles, state.GroupRole{Project: p.ID, Role: r.Role})

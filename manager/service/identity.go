@@ -58,7 +58,7 @@ func (s *Service) takeOver(ctx context.Context, id Identity, rules GroupRules) (
 			return err
 		}
 		for _, project := range given.unknown {
-			s.logger.Warn("a group gives a role in a project that is not there, or that is no category for a finder", "project", project, "user", id.Name)
+			s.logger.Warn("a group gives no role in a project that is not there, comes from upstream, or is no category for a finder", "project", project, "user", id.Name)
 		}
 		outside.Groups, outside.Roles, outside.Superuser = given.groups, given.roles, given.superuser
 		user, same, err = tx.IdentityKnown(outside)
