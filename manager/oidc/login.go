@@ -97,7 +97,7 @@ func (c *Client) denied(r Return) error {
 	c.logger.Warn("the OpenID provider has refused a login", "code", clip(r.Error), "description", clip(r.Description))
 	switch r.Error {
 	case "access_denied":
-		return state.Errorf(state.Forbidden, c.cfg.Name+" did not let you in, or you have cancelled the login. If you should have access, ask the people who run "+c.cfg.Name+".")
+		return state.Errorf(state.Forbidden, c.cfg.Name+" did not let you in, or you have cancelled the login. If you should have access, ask those who run it.")
 	case "login_required", "interaction_required", "consent_required", "account_selection_required":
 		return state.Errorf(state.Unauthenticated, c.cfg.Name+" wants you to log in there first. Log in again.")
 	case "server_error", "temporarily_unavailable":
