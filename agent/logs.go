@@ -14,7 +14,8 @@ import (
 
 const (
 	// A batch goes out when it has so many lines or bytes, or when its first line has waited so long. The wait is what
-	// people who watch a log notice; the size keeps a Raft entry small.
+	// people who watch a log notice; the size keeps a Raft entry small: with one line more
+	// it is at most twice batchBytes.
 	batchLines = 1000
 	batchBytes = 128 << 10
 	batchWait  = 100 * time.Millisecond
@@ -174,6 +175,7 @@ func (f *followers) run(container, dockerID string) {
 type entry struct {
 	line  wire.LogLine
 	after wire.Cursor
+	left  int // how many lines it stands for that were left out
 }
 
 // send asks the manager where its stored log ends and sends what follows. It returns nil when Docker's log has ended
@@ -205,7 +207,7 @@ func (f *followers) send(ctx context.Context, link *wire.Session, container, doc
 			}
 		}
 		t := throttle{put: put, room: floodBurst, at: time.Now()}
-		err := f.engine.Logs(ctx, dockerID, start.Cursor, t.take)
+		err := f.engine.Logs(ctx, dockerID, start.Cursor, start.MaxLine, t.take)
 		ended <- errors.Join(err, t.finish())
 	}()
 	err = f.sendLines(stream, start.Cursor, lines)
@@ -240,7 +242,7 @@ func (f *followers) sendLines(stream *wire.Stream, at wire.Cursor, lines <-chan 
 
 // gather takes what comes within batchWait after the first line, up to a full batch.
 func gather(from wire.Cursor, first entry, lines <-chan entry) *wire.LogBatch {
-	batch := &wire.LogBatch{From: from, To: first.after, Lines: []wire.LogLine{first.line}}
+	batch := &wire.LogBatch{From: from, To: first.after, Lines: []wire.LogLine{first.line}, LeftOut: uint64(first.left)}
 	size := len(first.line.Text)
 	timer := time.NewTimer(batchWait)
 	defer timer.Stop()
@@ -251,6 +253,7 @@ func gather(from wire.Cursor, first entry, lines <-chan entry) *wire.LogBatch {
 				return batch
 			}
 			batch.Lines, batch.To = append(batch.Lines, next.line), next.after
+			batch.LeftOut += uint64(next.left)
 			size += len(next.line.Text)
 		case <-timer.C:
 			return batch

@@ -37,7 +37,7 @@ func (t *throttle) take(line wire.LogLine, after wire.Cursor) error {
 		return err
 	}
 	t.room -= len(line.Text)
-	return t.put(entry{line, after})
+	return t.put(entry{line: line, after: after})
 }
 
 // finish says how many lines were left out, if any were.
@@ -45,7 +45,11 @@ func (t *throttle) finish() error {
 	if t.left == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%d lines were left out here because the container writes more than %d MiB each second.", t.left, floodRate>>20)
+	left, lines := t.left, "lines were"
+	if left == 1 {
+		lines = "line was"
+	}
+	text := fmt.Sprintf("%d %s left out here because the container writes more than %d MiB each second.", left, lines, floodRate>>20)
 	t.left = 0
-	return t.put(entry{wire.LogLine{Time: t.last, Text: text}, t.after})
+	return t.put(entry{line: wire.LogLine{Time: t.last, Text: text}, after: t.after, left: left})
 }

@@ -25,6 +25,7 @@ func TestAFloodIsCountedAndNotLost(t *testing.T) {
 	for _, e := range got {
 		var n int
 		if _, err := fmt.Sscanf(e.line.Text, "%d lines were left out", &n); err == nil {
+			require.Equal(t, n, e.left)
 			counted += n
 			continue
 		}
@@ -46,5 +47,5 @@ func TestLinesComeBackAfterAFlood(t *testing.T) {
 	require.Empty(t, got)
 	room.at = room.at.Add(-2 * time.Second) // as if so much time had passed
 	require.NoError(t, room.take(wire.LogLine{Text: "again"}, wire.Cursor{}))
-	require.Equal(t, []string{"1 lines were left out here because the container writes more than 1 MiB each second.", "again"}, got)
+	require.Equal(t, []string{"1 line was left out here because the container writes more than 1 MiB each second.", "again"}, got)
 }

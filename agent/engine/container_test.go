@@ -116,7 +116,7 @@ func testStrangersAreLeftAlone(t *testing.T) {
 	require.ErrorIs(t, e.Stop(ctx, stranger.ID, time.Second), engine.ErrNotFound)
 	require.ErrorIs(t, e.Pause(ctx, stranger.ID), engine.ErrNotFound)
 	require.ErrorIs(t, e.Unpause(ctx, stranger.ID), engine.ErrNotFound)
-	require.ErrorIs(t, e.Logs(ctx, stranger.ID, wire.Cursor{}, nil), engine.ErrNotFound)
+	require.ErrorIs(t, e.Logs(ctx, stranger.ID, wire.Cursor{}, 0, nil), engine.ErrNotFound)
 	_, err = e.Dial(ctx, stranger.ID, appPort)
 	require.ErrorIs(t, err, engine.ErrNotFound)
 	require.NoError(t, e.Remove(ctx, stranger.ID))

@@ -157,7 +157,7 @@ func TestForeignContainersAreLeftAlone(t *testing.T) {
 	require.NoError(t, e.Remove(ctx, id), "as if it weren't there")
 	_, err = e.Dial(ctx, id, 8080)
 	require.ErrorIs(t, err, engine.ErrNotFound)
-	require.ErrorIs(t, e.Logs(ctx, id, wire.Cursor{}, nil), engine.ErrNotFound)
+	require.ErrorIs(t, e.Logs(ctx, id, wire.Cursor{}, 0, nil), engine.ErrNotFound)
 	require.NoError(t, exec.Command("docker", "inspect", id).Run(), "it is still there")
 	list, err := e.List(ctx)
 	require.NoError(t, err)
@@ -291,7 +291,7 @@ func TestLogsResumeExactly(t *testing.T) {
 	enough := errors.New("enough for now")
 	for done := false; !done; {
 		until := len(got) + rand.N(2*lines/breaks)
-		err := e.Logs(ctx, id, at, func(line wire.LogLine, after wire.Cursor) error {
+		err := e.Logs(ctx, id, at, 0, func(line wire.LogLine, after wire.Cursor) error {
 			got, at = append(got, line.Text), after
 			done = strings.HasPrefix(line.Text, "demo: serving")
 			if done || len(got) >= until {
@@ -306,6 +306,6 @@ func TestLogsResumeExactly(t *testing.T) {
 		require.Equal(t, fmt.Sprint("line ", i+1), text)
 	}
 	require.NoError(t, e.Stop(ctx, id, time.Second))
-	require.NoError(t, e.Logs(ctx, id, at, func(wire.LogLine, wire.Cursor) error { return nil }), "it ends with the process")
+	require.NoError(t, e.Logs(ctx, id, at, 0, func(wire.LogLine, wire.Cursor) error { return nil }), "it ends with the process")
 	require.NoError(t, e.Remove(ctx, id))
 }

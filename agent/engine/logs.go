@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// maxLine is the longest line that is sent, in bytes; a longer one becomes several.
-	maxLine = 16 << 10
 	// maxFrame is far above what Docker puts into one frame, 16 KiB and a time.
 	maxFrame  = 1 << 20
 	frameHead = 8
@@ -35,25 +33,32 @@ const (
 )
 
 // Logs calls f for each line after from, with the place behind it, and follows until the process has ended: then it
-// returns nil. A frame of Docker's is one line, without its line end; a process's line of more than 16 KiB comes as
-// several.
-func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, f func(line wire.LogLine, after wire.Cursor) error) error {
+// returns nil. A frame of Docker's is one line, or a piece of one of more than 16 KiB; the pieces are put together. A line
+// of more than maxLine bytes, 0 for wire.ShortLine, comes as several.
+//
+// A place counts the lines that f was called with, so that one is taken up again only with the maxLine it was left with;
+// with another, what is left of the one line in which it lies is lost or comes again.
+func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, maxLine int, f func(line wire.LogLine, after wire.Cursor) error) error {
+	if maxLine <= 0 {
+		maxLine = wire.ShortLine
+	}
+	maxLine = min(maxLine, wire.MaxLine)
 	if err := e.own(ctx, dockerID); err != nil {
 		return err
 	}
-	at, err := e.readLog(ctx, dockerID, from, true, f)
+	at, err := e.readLog(ctx, dockerID, from, true, maxLine, f)
 	if err == nil {
 		err = e.awaitEnd(ctx, dockerID)
 	}
 	if err == nil {
 		// Docker stops to follow as soon as the process has ended, also where its reader is behind.
-		_, err = e.readLog(ctx, dockerID, at, false, f)
+		_, err = e.readLog(ctx, dockerID, at, false, maxLine, f)
 	}
 	return err
 }
 
 // readLog reads what Docker has, and follows if that is wanted. It returns the place that it has come to.
-func (e *Engine) readLog(ctx context.Context, dockerID string, from wire.Cursor, follow bool, f func(wire.LogLine, wire.Cursor) error) (wire.Cursor, error) {
+func (e *Engine) readLog(ctx context.Context, dockerID string, from wire.Cursor, follow bool, maxLine int, f func(wire.LogLine, wire.Cursor) error) (wire.Cursor, error) {
 	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
 	if last := max(from.Stdout.Time, from.Stderr.Time); last > 0 {
 		since := time.Unix(0, last).Add(-overlap)
@@ -69,8 +74,11 @@ func (e *Engine) readLog(ctx context.Context, dockerID string, from wire.Cursor,
 	defer stream.Close()
 	stop := context.AfterFunc(ctx, func() { stream.Close() })
 	defer stop()
-	r := &logReader{from: from, at: from, f: f, warn: func(text string) { e.logger.Warn("a line of a log has no time", "id", dockerID, "line", text) }}
+	r := &logReader{from: from, at: from, maxLine: maxLine, f: f, warn: func(text string) { e.logger.Warn("a line of a log has no time", "id", dockerID, "line", text) }}
 	err = r.readAll(bufio.NewReaderSize(stream, 64<<10))
+	if err == nil && !follow {
+		err = r.finish()
+	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -105,6 +113,9 @@ type logReader struct {
 	at   wire.Cursor // the place behind the last line
 	// skipped counts the stored lines with the very time of from, by output.
 	skipped struct{ stdout, stderr uint32 }
+	// begun are the lines whose end is still to come.
+	begun   struct{ stdout, stderr piece }
+	maxLine int
 	f       func(wire.LogLine, wire.Cursor) error
 	warn    func(text string)
 }
@@ -132,7 +143,13 @@ func (r *logReader) readAll(in io.Reader) error {
 	}
 }
 
-// take handles one frame: a time, a blank and the text.
+// piece is the beginning of a line.
+type piece struct {
+	at   int64
+	text []byte
+}
+
+// take handles one frame: a time, a blank and the text, which has the line's end unless Docker has cut the line there.
 func (r *logReader) take(stderr bool, frame []byte) error {
 	stamp, text, ok := bytes.Cut(frame, []byte(" "))
 	at, err := time.Parse(time.RFC3339Nano, string(stamp))
@@ -140,12 +157,67 @@ func (r *logReader) take(stderr bool, frame []byte) error {
 		r.warn(string(frame[:min(len(frame), 200)]))
 		return nil
 	}
+	begun := &r.begun.stdout
+	if stderr {
+		begun = &r.begun.stderr
+	}
+	if len(begun.text) == 0 {
+		begun.at = at.UnixNano()
+	}
+	begun.text = append(begun.text, text...)
+	line, whole := bytes.CutSuffix(begun.text, []byte("\n"))
+	for len(line) > r.maxLine {
+		cut := r.maxLine
+		for cut > r.maxLine-utf8.UTFMax && !utf8.RuneStart(line[cut]) {
+			cut--
+		}
+		if err := r.give(stderr, begun.at, line[:cut]); err != nil {
+			return err
+		}
+		line = line[cut:]
+	}
+	if whole {
+		err := r.give(stderr, begun.at, bytes.TrimSuffix(line, []byte("\r")))
+		begun.reset(nil)
+		return err
+	}
+	begun.reset(line)
+	return nil
+}
+
+// reset keeps the rest of a line.
+func (p *piece) reset(rest []byte) {
+	p.text = append(p.text[:0], rest...)
+	if len(rest) == 0 && cap(p.text) > keptPiece {
+		p.text = nil
+	}
+}
+
+// finish takes what has no line end for a line: the process was ended there.
+func (r *logReader) finish() error {
+	for _, stderr := range []bool{false, true} {
+		begun := &r.begun.stdout
+		if stderr {
+			begun = &r.begun.stderr
+		}
+		if len(begun.text) == 0 {
+			continue
+		}
+		if err := r.give(stderr, begun.at, begun.text); err != nil {
+			return err
+		}
+		begun.reset(nil)
+	}
+	return nil
+}
+
+// give gives a line away, unless it is stored already.
+func (r *logReader) give(stderr bool, now int64, line []byte) error {
 	from, place, skipped := r.from.Stdout, &r.at.Stdout, &r.skipped.stdout
 	if stderr {
 		from, place, skipped = r.from.Stderr, &r.at.Stderr, &r.skipped.stderr
 	}
-	for _, part := range split(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")) {
-		now := at.UnixNano()
+	for _, part := range split(string(line), r.maxLine) {
 		if now < from.Time {
 			continue
 		}
@@ -165,8 +237,11 @@ func (r *logReader) take(stderr bool, frame []byte) error {
 	return nil
 }
 
+// keptPiece is the memory for a line that is kept for the next one, in bytes; few are longer.
+const keptPiece = 4 << 10
+
 // split makes valid text of at most maxLine bytes a piece.
-func split(text string) (parts []string) {
+func split(text string, maxLine int) (parts []string) {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	for len(text) > maxLine {
 		cut := maxLine

@@ -19,7 +19,7 @@ var errEnough = errors.New("enough")
 // readSome reads at most n lines behind from. It returns the place behind them, and whether the log has ended.
 func readSome(ctx context.Context, e *engine.Engine, dockerID string, from wire.Cursor, n int) (lines []wire.LogLine, at wire.Cursor, ended bool, err error) {
 	at = from
-	err = e.Logs(ctx, dockerID, from, func(line wire.LogLine, after wire.Cursor) error {
+	err = e.Logs(ctx, dockerID, from, 0, func(line wire.LogLine, after wire.Cursor) error {
 		lines, at = append(lines, line), after
 		if len(lines) >= n {
 			return errEnough
@@ -68,7 +68,7 @@ func testALogIsReadToItsEnd(t *testing.T) {
 	e := openEngine(t, engine.ModeAuto)
 	_, dockerID := startApp(t, e, "lines", strconv.Itoa(each))
 	lines := 0
-	err := e.Logs(t.Context(), dockerID, wire.Cursor{}, func(wire.LogLine, wire.Cursor) error {
+	err := e.Logs(t.Context(), dockerID, wire.Cursor{}, 0, func(wire.LogLine, wire.Cursor) error {
 		if lines++; lines == 1 {
 			awaitState(t, e, dockerID, "exited")
 		}
@@ -106,6 +106,57 @@ func testOddLines(t *testing.T) {
 	require.Equal(t, whole, single)
 }
 
+// testLongLinesArePutTogether has lines that Docker cuts every 16 KiB. Where it cuts within a character, that is lost already
+// in its log.
+func testLongLinesArePutTogether(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t, engine.ModeAuto)
+	_, dockerID := startApp(t, e, "long")
+	awaitState(t, e, dockerID, "exited")
+	read := func(from wire.Cursor, maxLine, n int) (out [2][]string, at wire.Cursor, ended bool) {
+		at = from
+		err := e.Logs(t.Context(), dockerID, from, maxLine, func(line wire.LogLine, after wire.Cursor) error {
+			at = after
+			i := 0
+			if line.Stderr {
+				i = 1
+			}
+			out[i] = append(out[i], line.Text)
+			if n--; n == 0 {
+				return errEnough
+			}
+			return nil
+		})
+		if !errors.Is(err, errEnough) {
+			require.NoError(t, err)
+		}
+		return out, at, err == nil
+	}
+	whole, _, _ := read(wire.Cursor{}, wire.MaxLine, 0)
+	require.True(t, len(whole[1]) == 1 && whole[1][0] == strings.Repeat("ü", 30<<10), "%d lines", len(whole[1]))
+	require.Equal(t, 4, len(whole[0]), "300 KiB and the last line")
+	require.True(t, strings.Join(whole[0][:3], "") == strings.Repeat("ü", 150<<10))
+	require.Equal(t, "last", whole[0][3])
+	for _, line := range whole[0] {
+		require.LessOrEqual(t, len(line), wire.MaxLine)
+	}
+
+	short, _, _ := read(wire.Cursor{}, 0, 0)
+	require.Equal(t, strings.Repeat("ü", 150<<10)+"last", strings.Join(short[0], ""))
+	require.Equal(t, strings.Repeat("ü", 30<<10), strings.Join(short[1], ""))
+	for _, line := range short[0] {
+		require.LessOrEqual(t, len(line), wire.ShortLine)
+	}
+
+	var single [2][]string
+	for from, ended := (wire.Cursor{}), false; !ended; {
+		var part [2][]string
+		part, from, ended = read(from, wire.MaxLine, 1)
+		single[0], single[1] = append(single[0], part[0]...), append(single[1], part[1]...)
+	}
+	require.Equal(t, whole, single, "taken up after each line")
+}
+
 func texts(lines []wire.LogLine) (all []string) {
 	for _, line := range lines {
 		all = append(all, line.Text)
@@ -119,7 +170,7 @@ func testLogsFollow(t *testing.T) {
 	_, dockerID := startApp(t, e, "wait")
 	seen, ended := make(chan string, 10), make(chan error, 1)
 	go func() {
-		ended <- e.Logs(t.Context(), dockerID, wire.Cursor{}, func(line wire.LogLine, _ wire.Cursor) error {
+		ended <- e.Logs(t.Context(), dockerID, wire.Cursor{}, 0, func(line wire.LogLine, _ wire.Cursor) error {
 			seen <- line.Text
 			return nil
 		})
@@ -128,5 +179,5 @@ func testLogsFollow(t *testing.T) {
 	require.NoError(t, e.Stop(t.Context(), dockerID, patience))
 	require.NoError(t, <-ended)
 	require.NoError(t, e.Remove(t.Context(), dockerID))
-	require.ErrorIs(t, e.Logs(t.Context(), dockerID, wire.Cursor{}, nil), engine.ErrNotFound)
+	require.ErrorIs(t, e.Logs(t.Context(), dockerID, wire.Cursor{}, 0, nil), engine.ErrNotFound)
 }

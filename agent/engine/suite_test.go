@@ -63,6 +63,7 @@ var tests = map[string]func(*testing.T){
 	"EachLogLineOnce":                  testEachLogLineOnce,
 	"ALogIsReadToItsEnd":               testALogIsReadToItsEnd,
 	"OddLines":                         testOddLines,
+	"LongLinesArePutTogether":          testLongLinesArePutTogether,
 	"LogsFollow":                       testLogsFollow,
 	"Figures":                          testFigures,
 	"Dial":                             testDial,

@@ -52,7 +52,7 @@ func check(msg any) error {
 	case *LogBatch:
 		c.count("lines", len(m.Lines), maxLogLines)
 		for _, line := range m.Lines {
-			c.text("line", line.Text, maxText)
+			c.text("line", line.Text, MaxLine)
 		}
 	case *Figures:
 		c.count("containers", len(m.Containers), maxContainers)

@@ -271,12 +271,22 @@ type Place struct {
 // LogsCursor tells from where the agent shall send.
 type LogsCursor struct {
 	Cursor Cursor
+	// MaxLine is how long a line may be, in bytes; 0 for ShortLine. A longer one comes as several.
+	MaxLine int
 }
+
+// The longest lines of containers that a manager takes: this one, and one that doesn't say it.
+const (
+	MaxLine   = 128 << 10
+	ShortLine = 16 << 10
+)
 
 // LogBatch carries lines that follow From and end at To. A batch whose From isn't the stored cursor is not stored.
 type LogBatch struct {
 	From, To Cursor
 	Lines    []LogLine
+	// LeftOut is how many lines were left out, because there were too many at once. One of Lines says so at each place.
+	LeftOut uint64
 }
 
 // LogLine is one line that a container wrote.
@@ -286,7 +296,7 @@ type LogLine struct {
 	// Time is in nanoseconds since 1970, as Docker stamped it.
 	Time   int64 `cbor:"t"`
 	Stderr bool  `cbor:"e,omitempty"`
-	// Text is valid UTF-8 without the line end, at most maxText bytes.
+	// Text is valid UTF-8 without the line end, of at most as many bytes as LogsCursor says.
 	Text string `cbor:"x"`
 }
 

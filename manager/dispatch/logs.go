@@ -74,7 +74,7 @@ func (s *session) takeLogs(ctx context.Context, stream *wire.Stream, head wire.L
 	if err != nil {
 		return err
 	}
-	if err := wire.Write(stream, &wire.LogsCursor{Cursor: toWire(at)}); err != nil {
+	if err := wire.Write(stream, &wire.LogsCursor{Cursor: toWire(at), MaxLine: wire.MaxLine}); err != nil {
 		return fmt.Errorf("sending the cursor: %w", err)
 	}
 	for {
@@ -111,7 +111,7 @@ func (s *session) storeLines(ctx context.Context, head wire.LogsHeader, batch *w
 	}
 	got, err := s.hub.node.Propose(ctx, &state.LogAppended{
 		Container: head.Container, Node: s.node, DockerID: head.DockerID, From: fromWire(batch.From), To: fromWire(batch.To),
-		Last: last, Chunk: chunk,
+		Last: last, Chunk: chunk, LeftOut: batch.LeftOut,
 	})
 	if err != nil {
 		return state.LogOutcome{}, fmt.Errorf("storing log lines: %w", err)

@@ -39,6 +39,10 @@ func main() {
 	case "lines":
 		n, _ := strconv.Atoi(os.Args[2])
 		lines(n)
+	case "long":
+		fmt.Println(strings.Repeat("ü", 150<<10))
+		fmt.Fprintln(os.Stderr, strings.Repeat("ü", 30<<10))
+		fmt.Println("last")
 	case "odd":
 		odd()
 	case "look":
