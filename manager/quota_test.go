@@ -65,3 +65,44 @@ func TestAQuotaHoldsAgainstStartsAtOnceThroughAllManagers(t *testing.T) {
 		}, soon, 50*time.Millisecond)
 	}
 }
+
+func TestOfPeopleWhoActAtOnceThroughDifferentManagersOneWins(t *testing.T) {
+	const delay = time.Minute
+	all := three(t, func(cfg *manager.Config) { cfg.Site.ActionMinDelay = delay })
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	actor, err := all[0].m.Service().ByName(manager.AdminName)
+	require.NoError(t, err)
+	projects, err := all[0].m.Service().Projects(actor)
+	require.NoError(t, err)
+	spec := service.ContainerInput{Spec: state.Spec{Title: "App", Repository: "nginx", Tag: "1", Port: 80, Timeout: 60, InactivityDays: 1}}
+	c, err := all[0].m.Service().CreateContainer(ctx, actor, projects[0].ID, spec)
+	require.NoError(t, err)
+	for _, n := range all {
+		require.Eventually(t, func() bool { _, err := n.m.Service().Container(actor, c.ID); return err == nil }, soon, 10*time.Millisecond)
+	}
+	actions := []state.Action{state.Start, state.Restart, state.Start, state.Stop, state.Start, state.Unpause}
+	errs := make([]error, len(actions))
+	var running sync.WaitGroup
+	for i, action := range actions {
+		running.Go(func() { _, errs[i] = all[i%len(all)].m.Service().Act(ctx, actor, c.ID, action) })
+	}
+	running.Wait()
+	won := 0
+	for _, err := range errs {
+		switch state.CodeOf(err) {
+		case "":
+			won++
+		case state.Conflict, state.TooMany: // not allowed in the state, or too soon after the winner
+		default:
+			t.Fatal(err)
+		}
+	}
+	require.Equal(t, 1, won)
+	_, err = all[1].m.Service().Act(ctx, actor, c.ID, state.Stop)
+	require.Equal(t, state.TooMany, state.CodeOf(err))
+	require.ErrorContains(t, err, "less than 1m0s ago")
+	lines, _, err := all[1].m.Service().Logs(actor, c.ID, 100)
+	require.NoError(t, err)
+	require.Contains(t, lines[len(lines)-1].Text, "Action not performed: stop. Cool-down is active (60s)")
+}

@@ -48,7 +48,7 @@ func (ui *UI) act(action state.Action) handler {
 		if wantsJSON(v.Ctx) {
 			return ui.sendState(v, container, err)
 		}
-		if state.CodeOf(err) == state.Conflict {
+		if code := state.CodeOf(err); code == state.Conflict || code == state.TooMany {
 			// Most often another person was faster: the details show how it is now.
 			_, message := answer(err)
 			ui.setFlash(v.Ctx, flash{Bad: true, Text: message})

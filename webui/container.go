@@ -32,7 +32,10 @@ type containersPage struct {
 	Project   string
 	CanCreate bool
 	// Quota has what the project has a quota of.
-	Quota   []shareView
+	Quota []shareView
+	// Bulk are the actions for a selection, Back is where they lead.
+	Bulk    []control
+	Back    string
 	Rows    []containerRow
 	Figures figuresPart
 }
@@ -117,6 +120,7 @@ func (ui *UI) containers(v *visit) error {
 	if len(views) > 0 {
 		p.Figures = ui.figures(v, "project", about.ID, (*service.Service).ProjectFigures)
 	}
+	p.Bulk, p.Back = bulkFor(views), "/containers/"+about.ID
 	for _, view := range views {
 		p.Rows = append(p.Rows, containerRow{ID: view.ID, Title: view.Title, Image: view.Image(),
 			Created: ui.date(view.CreatedAt), State: ui.liveState(view), Controls: controlsOf(view, p.CSRF)})

@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ type liveState struct {
 	// Color is Bootstrap's name of the colour.
 	Color string `json:"state_color"`
 	Shown string `json:"state_shown"`
-	// Bell warned in the original that state and last action differ. Kiosc brings them together itself.
+	// Bell tells that the state isn't what the last action should have made of it; null where it is.
 	Bell        *string `json:"state_bell"`
 	ContainerID string  `json:"container_id"`
 	ContainerIP string  `json:"container_ip"`
@@ -63,8 +64,16 @@ func (ui *UI) liveState(view service.ContainerView) liveState {
 	if view.HostPort != 0 {
 		l.HostPort = strconv.Itoa(view.HostPort)
 	}
+	l.Retries = view.Retries
 	if view.Action != "" {
-		l.LastAction = string(view.Action)
+		l.LastAction = fmt.Sprintf("%s (%d/%d)", view.Action, view.Retries, view.MaxRetries)
+	}
+	if view.Differs() {
+		text := "Should be " + string(view.Expected())
+		l.Bell = &text
+	}
+	if view.State == state.Running && view.Silent && !l.Ongoing {
+		l.Color = "warning"
 	}
 	if text := ui.date(view.LastDockerLog); text != "" {
 		l.LastDockerLog = &text

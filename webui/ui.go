@@ -105,5 +105,6 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerFigures(app)
 	ui.registerCreate(app)
 	ui.registerActions(app)
+	ui.registerBulk(app)
 	ui.registerContainers(app) // last: /containers/:project fits much
 }

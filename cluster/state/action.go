@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -73,11 +74,17 @@ func (c *Container) Pending() bool { return c.Generation > c.DoneGeneration }
 
 // Shown is the state for people: while an action is under way it says so, else it is State. It is never stored.
 func (c *Container) Shown() string {
-	if c.Pending() && c.State != Pulling {
+	switch {
+	case c.Pending() && c.State != Pulling:
 		return actions[c.Action].ongoing
+	case c.State == Running && c.Silent:
+		return NotAnswering
 	}
 	return string(c.State)
 }
+
+// NotAnswering is what people see of a container that runs and doesn't answer at its heartbeat URL.
+const NotAnswering = "running (not answering)"
 
 // MaxPending bounds how many actions may wait for a Docker host in the whole cluster.
 const MaxPending = 256
@@ -91,6 +98,14 @@ type ActionRequested struct {
 	User      string // user name, for the log
 	Via       string // appended to the log line, such as "[API]"; may be empty
 	Time      time.Time
+	// MinDelay is how long after a user's action the next one is passed over; 0 for no such delay.
+	MinDelay time.Duration
+}
+
+// CoolingDown is what ActionRequested returns, instead of the Container, where it came too soon after another user's
+// action or after another of the same user. Only the log tells of it.
+type CoolingDown struct {
+	MinDelay time.Duration
 }
 
 func (c *ActionRequested) apply(tx *Tx) (any, error) {
@@ -104,6 +119,11 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	if c.Action == Delete && cont.Action == Delete && cont.Pending() {
 		return cont, nil // being deleted already: asking twice is no error
 	}
+	if c.tooSoon(&cont) {
+		line := LogEntry{Time: c.Time, Level: Warning, User: c.User, Process: ProcessTask,
+			Text: "Action not performed: " + string(c.Action) + ". Cool-down is active (" + seconds(c.MinDelay) + "s)"}
+		return CoolingDown{c.MinDelay}, tx.log(cont.ID, line)
+	}
 	if !cont.Allowed(c.Action) {
 		return nil, Errorf(Conflict, "Action "+string(c.Action)+" not allowed in state "+cont.Shown())
 	}
@@ -115,6 +135,7 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	}
 	before := cont
 	cont.goal(c.Action, c.User, c.Time)
+	cont.Retries = 0
 	if err := tx.checkQuota(&before, &cont); err != nil {
 		return nil, err
 	}
@@ -135,6 +156,14 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	tx.touch(TopicPending)
 	return cont, cont.save(tx)
 }
+
+// tooSoon tells whether a user has just acted on the container. What Kiosc does by itself holds nobody up. Clocks differ
+// between managers, so that a time before the last one may be as close.
+func (c *ActionRequested) tooSoon(cont *Container) bool {
+	return cont.ActionUser != "" && c.Time.Sub(cont.ActionAt).Abs() < c.MinDelay
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
 
 func (tx *Tx) pendingCount() (n int) {
 	c := tx.btx.Bucket(bucketPending).Cursor()
@@ -184,6 +213,11 @@ type ContainerReported struct {
 	HostPort  int
 	ExitCode  int
 	StartedAt time.Time
+	// Began is StartedAt, or Time where that is earlier, because the host's clock may be wrong; zero in commands from before
+	// it was kept.
+	Began time.Time
+	// Silent says that the app has a heartbeat URL and doesn't answer there.
+	Silent bool
 	// Interrupted says that a restart of Docker or of its host ended the process.
 	Interrupted bool
 	Time        time.Time
@@ -281,7 +315,7 @@ func (c *Container) News(r *ContainerReported) bool {
 	case r.State == Exited:
 		return c.State != Exited
 	}
-	return r.State != c.State || r.IP != c.IP || r.HostPort != c.HostPort
+	return r.State != c.State || r.IP != c.IP || r.HostPort != c.HostPort || r.Silent != c.Silent && r.State == Running
 }
 
 // lastWords is how long before a process may have ended that Docker's own stop has ended: its end can be reported first,
@@ -299,6 +333,7 @@ func (c *Container) observe(r *ContainerReported, next State) {
 	if c.State != next {
 		c.StatusAt = r.Time
 	}
+	c.noteRunning(r, next)
 	c.State, c.DockerID, c.IP, c.HostPort, c.ExitCode = next, r.DockerID, r.IP, r.HostPort, r.ExitCode
 	if r.State == "" {
 		c.DockerID = ""
@@ -306,6 +341,17 @@ func (c *Container) observe(r *ContainerReported, next State) {
 	if r.ImageID != "" {
 		c.ImageID = r.ImageID
 	}
+}
+
+// noteRunning keeps since when the process runs, which a pause doesn't interrupt, and whether the app answers.
+func (c *Container) noteRunning(r *ContainerReported, next State) {
+	switch {
+	case next != Running && next != Paused:
+		c.RunningSince = time.Time{}
+	case c.RunningSince.IsZero() || r.DockerID != c.DockerID || next == Running && c.State != Running && c.State != Paused:
+		c.RunningSince = r.Began
+	}
+	c.Silent = r.Silent && next == Running
 }
 
 // short is a Docker id as Docker shows it.

@@ -75,6 +75,9 @@ var kinds = map[Kind]func() Command{
 	71: func() Command { return &RegistryRemoved{} },
 	80: func() Command { return &TaskRan{} },
 	81: func() Command { return &QuotaSet{} },
+	82: func() Command { return &ActionWanted{} },
+	83: func() Command { return &RetriesForgiven{} },
+	84: func() Command { return &ContainersBusy{} },
 	// 100 to 109 are the timeline's.
 	100: func() Command { return &Recorded{} },
 	110: func() Command { return &UpstreamTaken{} },

@@ -28,6 +28,9 @@ type Container struct {
 	Node       string // where it is placed; empty before the first start
 	// Placement grows with each decision for a node. What a node has of an older one isn't the container any more.
 	Placement uint64
+	// Retries is how often Kiosc has repeated the last action by itself, because the container wasn't or didn't stay what it
+	// should be.
+	Retries int
 
 	// What was last reported by the node.
 	DoneGeneration uint64 // the last generation that was carried out or failed
@@ -39,6 +42,10 @@ type Container struct {
 	IP             string
 	HostPort       int
 	ExitCode       int
+	// RunningSince is when the process began that runs or is paused; zero for none, and where it began before that was kept.
+	RunningSince time.Time
+	// Silent says that the container runs and doesn't answer at its heartbeat URL.
+	Silent bool
 }
 
 // ContainerCreated adds a container. Applied, it returns the Container.
@@ -192,7 +199,7 @@ func (c *Container) remove(tx *Tx) error {
 			return err
 		}
 	}
-	if err := errors.Join(tx.removeAccesses(c.ID), tx.removeLog(c.ID)); err != nil {
+	if err := errors.Join(tx.removeAccesses(c.ID), tx.delete(bucketBusy, []byte(c.ID)), tx.removeLog(c.ID)); err != nil {
 		return err
 	}
 	return tx.removeIfEmptied(c.Project)

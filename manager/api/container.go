@@ -32,6 +32,10 @@ func (a *API) registerContainers(app *fiber.App) {
 		methods{fiber.MethodGet: tokenOnly(a.startContainer), fiber.MethodPost: a.startContainer})
 	a.route(api, "/stop/:container<guid>", containerMedia,
 		methods{fiber.MethodGet: tokenOnly(a.stopContainer), fiber.MethodPost: a.stopContainer})
+	for action, submitted := range submittedTexts {
+		a.route(api, "/"+string(action)+"/:container<guid>", containerMedia, methods{fiber.MethodPost: a.acting(action, submitted)})
+	}
+	a.route(api, "/bulk", containerMedia, methods{fiber.MethodPost: a.actOnSelection})
 	a.registerQuotas(api)
 	a.route(api, "/:project<guid>", containerMedia, reading(a.listContainers))
 	api.All("/*", notFound)
@@ -49,6 +53,10 @@ type containerJSON struct {
 	ContainerIP      *string `json:"container_ip"`
 	HostPort         *int    `json:"host_port"`
 	State            string  `json:"state"`
+	// Answering is null where there is no heartbeat URL, and while the container doesn't run. Retries counts how often Kiosc
+	// has repeated the last action by itself. The original has neither.
+	Answering *bool `json:"answering"`
+	Retries   int   `json:"retries"`
 	// The original has numbers of its database here.
 	TemplateSite    *string `json:"containertemplatesite"`
 	TemplateProject *string `json:"containertemplateproject"`
@@ -58,13 +66,16 @@ type containerJSON struct {
 func asJSON(c state.Container) containerJSON {
 	out := containerJSON{
 		UUID: c.ID, DateCreated: dateText(c.CreatedAt), DateModified: dateText(c.ModifiedAt), Project: c.Project,
-		ImageID: orNull(c.ImageID), ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), State: string(c.State), specJSON: specOf(&c.Spec),
+		ImageID: orNull(c.ImageID), ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), State: string(c.State), Retries: c.Retries, specJSON: specOf(&c.Spec),
 	}
 	if !c.StatusAt.IsZero() {
 		out.DateStatusUpdate = orNull(dateText(c.StatusAt))
 	}
 	if c.HostPort != 0 {
 		out.HostPort = &c.HostPort
+	}
+	if c.HeartbeatURL != "" && c.State == state.Running {
+		out.Answering = new(!c.Silent)
 	}
 	return out
 }

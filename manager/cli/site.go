@@ -20,10 +20,13 @@ type siteFlags struct {
 	maxInactivity      int
 	fileSize, allFiles string
 	webServer          string
+	actionDelay        seconds
 }
 
 func (f *siteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.maxInactivity, "max-inactivity", service.DefaultMaxInactivity, "days that an app may be unused at most before it is stopped; the same on all managers (KIOSC_DOCKER_MAX_INACTIVITY)")
+	f.actionDelay = seconds(time.Second)
+	cmd.Flags().Var(&f.actionDelay, "action-min-delay", "how long after an action on a container the next one is refused, in seconds or such as 500ms; 0 for no delay (KIOSC_DOCKER_ACTION_MIN_DELAY)")
 	cmd.Flags().IntVar(&f.delegateLimit, "delegate-limit", 1, "delegates that a project may have at most; 0 for any number (PROJECTROLES_DELEGATE_LIMIT)")
 	cmd.Flags().IntVar(&f.inviteDays, "invite-expiry-days", inviteDays, "days that an invite to a project is valid (PROJECTROLES_INVITE_EXPIRY_DAYS)")
 	cmd.Flags().BoolVar(&f.localUsers, "allow-local-users", false, "the invited may make an account with a password of Kiosc's own (PROJECTROLES_ALLOW_LOCAL_USERS)")
@@ -49,7 +52,7 @@ func (f *siteFlags) settings() (service.Settings, error) {
 		return service.Settings{}, fmt.Errorf("--invite-expiry-days is %d; give 1 to %d days", f.inviteDays, maxInviteDays)
 	}
 	files, err := f.files()
-	return service.Settings{MaxInactivityDays: f.maxInactivity, DelegateLimit: f.delegateLimit,
+	return service.Settings{MaxInactivityDays: f.maxInactivity, ActionMinDelay: time.Duration(f.actionDelay), DelegateLimit: f.delegateLimit,
 		InviteLife: time.Duration(f.inviteDays) * 24 * time.Hour, LocalUsers: f.localUsers, Files: files}, err
 }
 

@@ -247,11 +247,14 @@ func (l *line) storeReports(ctx context.Context, reports <-chan *wire.Report) {
 
 // store makes a report part of the state, and tells whether an observation was news.
 func (l *line) store(ctx context.Context, r *wire.Report) (news bool, err error) {
-	o := r.Observed
+	o, now := r.Observed, time.Now().UTC()
 	c := &state.ContainerReported{
 		Container: r.Container, Node: l.node, Generation: r.Generation, Seq: r.Seq, Done: r.Done, State: state.State(r.State),
 		DockerID: o.DockerID, ImageID: o.ImageID, IP: o.IP, HostPort: o.HostPort, ExitCode: o.ExitCode,
-		StartedAt: o.StartedAt.UTC(), Interrupted: o.Interrupted, Time: time.Now().UTC(),
+		StartedAt: o.StartedAt.UTC(), Interrupted: o.Interrupted, Time: now, Began: now,
+	}
+	if !o.StartedAt.IsZero() && o.StartedAt.Before(now) {
+		c.Began = c.StartedAt
 	}
 	for _, line := range r.Lines {
 		c.Lines = append(c.Lines, state.LogEntry{

@@ -178,10 +178,19 @@ func (s *Service) Act(ctx context.Context, a Actor, id string, action state.Acti
 	return s.request(ctx, a, id, action)
 }
 
-func (s *Service) request(ctx context.Context, a Actor, id string, action state.Action) (state.Container, error) {
-	return propose[state.Container](ctx, s, &state.ActionRequested{
-		Container: id, Action: action, User: a.User.Name, Via: a.via(), Time: now(),
+func (s *Service) request(ctx context.Context, a Actor, id string, action state.Action) (c state.Container, err error) {
+	got, err := s.node.Propose(ctx, &state.ActionRequested{
+		Container: id, Action: action, User: a.User.Name, Via: a.via(), Time: now(), MinDelay: s.settings.ActionMinDelay,
 	})
+	if err != nil {
+		return c, err
+	}
+	if cooling, ok := got.(state.CoolingDown); ok {
+		return c, state.Errorf(state.TooMany, "Somebody has acted on this container less than "+cooling.MinDelay.String()+
+			" ago, so nothing was done. Look at what came of it, and try again.")
+	}
+	c, _ = got.(state.Container)
+	return c, nil
 }
 
 // Open is what the lobby does for somebody who wants to see the app: it starts or unpauses the container if that is

@@ -58,7 +58,9 @@ type Service struct {
 type Settings struct {
 	// MaxInactivityDays is how many days an app may be unused at most; 0 for DefaultMaxInactivity.
 	MaxInactivityDays int
-	Files             FileSettings
+	// ActionMinDelay is how long after a user's action on a container the next one is refused; 0 for no such delay.
+	ActionMinDelay time.Duration
+	Files          FileSettings
 	// DelegateLimit is how many delegates a project may have; 0 for any number.
 	DelegateLimit int
 	// InviteLife is how long an invite is valid; 0 for DefaultInviteLife.

@@ -2,6 +2,7 @@ import { startDetail } from "./detail";
 import { startFigures } from "./figures";
 import { startList } from "./list";
 import { startLobby } from "./lobby";
+import { startSelection } from "./selection";
 
 const detail = document.getElementById("detail");
 if (detail) startDetail(detail);
@@ -12,6 +13,8 @@ if (lobby) startLobby(lobby);
 for (const part of document.querySelectorAll<HTMLElement>("[data-figures]")) startFigures(part);
 
 for (const row of document.querySelectorAll<HTMLElement>("tr[data-wait]")) startList(row);
+
+startSelection();
 
 // Menus close like menus do.
 const menus = () => document.querySelectorAll<HTMLDetailsElement>("details.menu[open]");

@@ -4,6 +4,7 @@ export interface LiveState {
   state: string;
   state_color: string;
   state_shown: string;
+  state_bell: string | null;
   container_id: string;
   container_ip: string;
   date_last_docker_log: string | null;
@@ -49,6 +50,11 @@ export function apply(root: HTMLElement, s: LiveState): void {
       spinner?.remove();
     }
     setText(badge.querySelector("span:last-child"), s.state_shown);
+  }
+  const bell = live(root, "bell");
+  if (bell) {
+    bell.hidden = !s.state_bell;
+    setText(bell, s.state_bell ?? "");
   }
   for (const button of root.querySelectorAll<HTMLElement>("[data-action]")) {
     button.hidden = !s.allowed.includes(button.dataset.action ?? "");

@@ -1,0 +1,88 @@
+package webui_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+)
+
+// choose sends the form of a selection.
+func (s *site) choose(user, action string, containers []string, more ...string) answer {
+	form := url.Values{"csrf_token": {auth.CSRFToken(s.session[user])}, "action": {action}, "container": containers, "back": {"/containers/" + s.project}}
+	for i := 0; i+1 < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	return s.send(user, http.MethodPost, "/containers/bulk", form)
+}
+
+func TestActionsOnASelection(t *testing.T) {
+	s := newSite(t)
+	a, b, c := s.container("One"), s.container("Two"), s.container("Three")
+	s.report(b, state.Running)
+	page := s.get("contributor", "/containers/"+s.project).body
+	require.Contains(t, page, `name="container" value="`+a+`"`)
+	require.NotContains(t, s.get("guest", "/containers/"+s.project).body, `name="container"`, "a guest has nothing to do with them")
+
+	got := s.choose("contributor", "start", []string{a, b, a})
+	require.Equal(t, http.StatusFound, got.status)
+	require.Equal(t, "/containers/"+s.project, got.header.Get("Location"))
+	one, _ := s.read(a)
+	require.True(t, one.Pending())
+	require.EqualValues(t, 1, one.Generation, "one that is named twice is started once")
+	message := s.flash("contributor", got)
+	require.Contains(t, message, "Start of 1 container was submitted. 1 refused: Two: Action start not allowed in state running")
+
+	for _, user := range []string{"guest", "outsider"} {
+		s.choose(user, "stop", []string{b})
+		two, _ := s.read(b)
+		require.False(t, two.Pending(), user)
+	}
+	require.NotContains(t, s.flash("outsider", s.choose("outsider", "stop", []string{b})), "Two")
+
+	// Deleting is asked for twice.
+	got = s.choose("contributor", "delete", []string{b, c})
+	require.Equal(t, http.StatusOK, got.status)
+	require.Contains(t, got.body, "these 2 containers")
+	_, there := s.read(c)
+	require.True(t, there)
+	require.Equal(t, http.StatusForbidden, s.choose("guest", "delete", []string{b}).status)
+	require.Equal(t, http.StatusFound, s.choose("contributor", "delete", []string{b, c}, "sure", "yes").status)
+	_, there = s.read(c)
+	require.False(t, there)
+
+	require.Contains(t, s.flash("contributor", s.choose("contributor", "start", nil)), "Select at least one")
+	require.Contains(t, s.flash("contributor", s.choose("contributor", "fly", []string{a})), "can be started")
+	require.Equal(t, "/", s.choose("contributor", "start", []string{a}, "back", "https://evil.example/").header.Get("Location"))
+	require.Equal(t, http.StatusForbidden, s.choose("contributor", "start", []string{a}, "csrf_token", "").status)
+	require.Equal(t, http.StatusMethodNotAllowed, s.get("contributor", "/containers/bulk").status)
+}
+
+// flash is the message that an answer has left for the next page.
+func (s *site) flash(user string, from answer) string {
+	s.t.Helper()
+	r := http.Response{Header: from.header}
+	var cookies string
+	for _, c := range r.Cookies() {
+		cookies += c.Name + "=" + c.Value + "; "
+	}
+	return s.get(user, "/account/", "Cookie", cookies).body
+}
+
+func TestTheBell(t *testing.T) {
+	s := newSite(t)
+	c := s.container("App")
+	s.report(c, state.Running)
+	require.NotContains(t, s.get("guest", "/containers/detail/"+c).body, "Should be")
+	s.propose(&state.ContainerReported{Container: c, Node: "n1", DockerID: "d0c4e7", State: state.Exited})
+	for _, page := range []string{"/containers/detail/" + c, "/containers/" + s.project} {
+		require.Contains(t, s.get("guest", page).body, "Should be running")
+	}
+	live := s.get("guest", "/containers/ajax/get-dynamic-details/"+c).body
+	require.Contains(t, live, `"state_bell":"Should be running"`)
+	require.Contains(t, live, `"last_action":"start (0/5)"`)
+}
