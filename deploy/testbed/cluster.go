@@ -136,7 +136,7 @@ func (c *Cluster) newManager(name string) *Manager {
 func (c *Cluster) managerCommand(m *Manager, how ...string) func() *exec.Cmd {
 	args := append([]string{"manager", "--name", m.Name, "--listen", m.Addr, "--cluster-listen", m.clusterAddr,
 		"--data-dir", m.Dir, "--log-level", "debug"}, how...)
-	env := append([]string{"KIOSC_ADMIN_PASSWORD=" + Password}, c.options.ManagerEnv...)
+	env := append([]string{"KIOSC_ADMIN_PASSWORD=" + Password, "KIOSC_DOCKER_ACTION_MIN_DELAY=0"}, c.options.ManagerEnv...)
 	if c.options.Grace > 0 {
 		env = append(env, "KIOSC_NODE_GRACE="+c.options.Grace.String())
 	}

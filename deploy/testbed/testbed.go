@@ -88,7 +88,7 @@ func freeAddr(t testing.TB) string {
 func (k *Kiosc) Run() {
 	k.Helper()
 	cmd := exec.Command(k.Binary, append(k.args, "--listen", k.Addr, "--data-dir", k.Dir, "--log-level", "debug")...)
-	cmd.Env = append(append(os.Environ(), "KIOSC_ADMIN_PASSWORD="+Password), k.env...)
+	cmd.Env = append(append(os.Environ(), "KIOSC_ADMIN_PASSWORD="+Password, "KIOSC_DOCKER_ACTION_MIN_DELAY=0"), k.env...)
 	k.process.start(cmd)
 	k.process.waitFor(k.Ready)
 }
