@@ -102,7 +102,7 @@ func TestOfPeopleWhoActAtOnceThroughDifferentManagersOneWins(t *testing.T) {
 	_, err = all[1].m.Service().Act(ctx, actor, c.ID, state.Stop)
 	require.Equal(t, state.TooMany, state.CodeOf(err))
 	require.ErrorContains(t, err, "less than 1m0s ago")
-	lines, _, err := all[1].m.Service().Logs(actor, c.ID, 100)
+	lines, _, err := all[1].m.Service().Logs(actor, c.ID, service.LogFilter{}, 100)
 	require.NoError(t, err)
 	require.Contains(t, lines[len(lines)-1].Text, "Action not performed: stop. Cool-down is active (60s)")
 }
