@@ -104,6 +104,7 @@ func (m *Manager) adminHandler() http.Handler {
 	for name, f := range m.nodeCommands() {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}
+	m.upstreamCommands(mux)
 	mux.HandleFunc("POST "+AdminPrefix+backupCommand, m.serveBackup)
 	return mux
 }

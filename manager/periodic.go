@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kiosc/manager/figures"
@@ -25,7 +26,7 @@ func (m *Manager) periodic() []tasks.Task {
 func (m *Manager) assembleTasks() error {
 	m.tasks = tasks.New(tasks.Config{Node: m.node, Peers: m.peers, Self: m.credentials.Peer().NodeID,
 		Schedules: m.cfg.Schedules, Settle: settle, Logger: m.cfg.Logger})
-	for _, t := range append(m.periodic(), m.directoryTask()...) {
+	for _, t := range slices.Concat(m.periodic(), m.directoryTask(), m.upstreamTask()) {
 		if err := m.tasks.Register(t); err != nil {
 			return err
 		}

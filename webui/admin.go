@@ -16,6 +16,7 @@ func (ui *UI) registerAdmin(app *fiber.App) {
 	app.Post("/kioscadmin/task/:task", ui.page(ui.runTask))
 	ui.registerQuotas(app)
 	ui.registerUsers(app)
+	ui.registerRemote(app)
 }
 
 // adminTab is one of the admin page's tabs.
@@ -35,6 +36,7 @@ var adminTabs = []adminTab{
 	{Path: "users", Label: "Users"},
 	{Path: "quotas", Label: "Quotas"},
 	{Path: "tasks", Label: "Periodic tasks"},
+	{Path: "remote", Label: "Remote sites"},
 }
 
 func (ui *UI) adminFrame(v *visit, tab string) adminFrame {

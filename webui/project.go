@@ -134,7 +134,7 @@ func (ui *UI) home(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return render(v.Ctx, fiber.StatusOK, homePage{ui.frame(v, "Projects"), rowsOf(projects, 0), v.Actor.CreatesAtTop()})
+	return render(v.Ctx, fiber.StatusOK, homePage{ui.frame(v, "Projects"), rowsOf(projects, 0), ui.svc.CreatesAtTop(v.Actor)})
 }
 
 // viewed is the project of the address.
@@ -227,7 +227,7 @@ func (ui *UI) createProjectPage(v *visit) (p formPage, parent string, err error)
 		parent = view.ID
 		p.Trail = append(trailOf(view), crumb{view.Title, "/project/" + view.ID})
 		p.Action, p.Cancel = "/project/create/"+view.ID, "/project/"+view.ID
-	} else if !v.Actor.CreatesAtTop() {
+	} else if !ui.svc.CreatesAtTop(v.Actor) {
 		return p, "", state.Errorf(state.Forbidden, "Only superusers may create projects and categories at the top. Choose a category.")
 	}
 	p.Fields = append([]field{{Name: "type", Label: "Type", Kind: "select", Options: kinds, Value: string(state.TypeProject)}},
@@ -290,7 +290,7 @@ func (ui *UI) categoriesFor(v *visit, view service.ProjectView) (choices []optio
 	if err != nil {
 		return nil, err
 	}
-	if v.Actor.CreatesAtTop() || view.Parent == "" {
+	if ui.svc.CreatesAtTop(v.Actor) || view.Parent == "" {
 		choices = append(choices, option{"", "none, at the top"})
 	}
 	for _, c := range all {

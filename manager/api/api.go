@@ -52,6 +52,7 @@ func (a *API) Close() { a.close() }
 // Register adds the routes. Call it before anything adds routes that match below /containers/api/, /files/api/ or /project/api/.
 func (a *API) Register(app *fiber.App) {
 	a.registerHealth(app)
+	a.registerRemote(app)
 	a.registerProjects(app)
 	a.registerFiles(app)
 	a.registerContainers(app)

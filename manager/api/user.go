@@ -25,7 +25,7 @@ type userJSON struct {
 }
 
 func userOf(u service.FoundUser) (userJSON, error) {
-	return userJSON{Username: u.Name, Name: u.FullName, Email: u.Email, Emails: []string{}, Superuser: u.Superuser, AuthType: string(u.AuthType), UUID: u.ID}, nil
+	return userJSON{Username: u.Name, Name: u.FullName, Email: u.Email, Emails: append([]string{}, u.AdditionalEmails...), Superuser: u.Superuser, AuthType: string(u.AuthType), UUID: u.ID}, nil
 }
 
 func (a *API) listUsers(c *fiber.Ctx, actor service.Actor) error {

@@ -127,7 +127,7 @@ var rights = map[Right]rule{
 	FindProject:     {roles: finders, scope: state.ScopeRead},
 	ViewProject:     {roles: viewers, scope: state.ScopeRead},
 	ViewMembers:     {roles: viewers, scope: state.ScopeRead},
-	CreateProject:   {roles: workers, change: true},
+	CreateProject:   {roles: workers, change: true, own: true},
 	UpdateProject:   {roles: managers, own: true},
 	DeleteProject:   {roles: managers, own: true},
 	UpdateMembers:   {roles: managers, own: true},

@@ -21,6 +21,7 @@ type siteFlags struct {
 	fileSize, allFiles string
 	webServer          string
 	actionDelay        seconds
+	upstream           upstreamFlags
 }
 
 func (f *siteFlags) add(cmd *cobra.Command) {
@@ -29,10 +30,11 @@ func (f *siteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.actionDelay, "action-min-delay", "how long after an action on a container the next one is refused, in seconds or such as 500ms; 0 for no delay (KIOSC_DOCKER_ACTION_MIN_DELAY)")
 	cmd.Flags().IntVar(&f.delegateLimit, "delegate-limit", 1, "delegates that a project may have at most; 0 for any number (PROJECTROLES_DELEGATE_LIMIT)")
 	cmd.Flags().IntVar(&f.inviteDays, "invite-expiry-days", inviteDays, "days that an invite to a project is valid (PROJECTROLES_INVITE_EXPIRY_DAYS)")
-	cmd.Flags().BoolVar(&f.localUsers, "allow-local-users", false, "the invited may make an account with a password of Kiosc's own (PROJECTROLES_ALLOW_LOCAL_USERS)")
+	cmd.Flags().BoolVar(&f.localUsers, "allow-local-users", false, "the invited may make an account with a password of Kiosc's own, and in TARGET mode users who are here are taken over who have one of the upstream site's own (PROJECTROLES_ALLOW_LOCAL_USERS)")
 	cmd.Flags().StringVar(&f.fileSize, "max-file", units.BytesSize(state.DefaultFileSize), "how large a small file may be, 128MiB at most; the same on all managers (FILESFOLDERS_MAX_UPLOAD_SIZE)")
 	cmd.Flags().StringVar(&f.allFiles, "max-files", units.BytesSize(state.DefaultFilesLimit), "how much all small files of the site may have together; every snapshot of the state has them; the same on all managers (KIOSC_MAX_FILES)")
 	cmd.Flags().StringVar(&f.webServer, "web-server-name", service.DefaultWebServer, "name by which containers find their small files; the same on all managers (KIOSC_DOCKER_WEB_SERVER)")
+	f.upstream.add(cmd)
 }
 
 const (
@@ -52,7 +54,11 @@ func (f *siteFlags) settings() (service.Settings, error) {
 		return service.Settings{}, fmt.Errorf("--invite-expiry-days is %d; give 1 to %d days", f.inviteDays, maxInviteDays)
 	}
 	files, err := f.files()
-	return service.Settings{MaxInactivityDays: f.maxInactivity, ActionMinDelay: time.Duration(f.actionDelay), DelegateLimit: f.delegateLimit,
+	if err != nil {
+		return service.Settings{}, err
+	}
+	upstream, err := f.upstream.settings()
+	return service.Settings{Upstream: upstream, MaxInactivityDays: f.maxInactivity, ActionMinDelay: time.Duration(f.actionDelay), DelegateLimit: f.delegateLimit,
 		InviteLife: time.Duration(f.inviteDays) * 24 * time.Hour, LocalUsers: f.localUsers, Files: files}, err
 }
 

@@ -121,31 +121,36 @@ func newTaskRun() *cobra.Command {
 		Example: "  kiosc task run check",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var raw json.RawMessage
-			if err := admin.call(cmd.Context(), "task-run", manager.TaskRequest{Task: args[0]}, &raw); err != nil {
-				return err
-			}
-			var t service.TaskStatus
-			if err := json.Unmarshal(raw, &t); err != nil {
-				return fmt.Errorf("reading the manager's answer: %w", err)
-			}
-			if asJSON {
-				if err := printJSON(cmd.OutOrStdout(), raw); err != nil {
-					return err
-				}
-			}
-			switch {
-			case t.Last == nil:
-				fmt.Fprintf(cmd.ErrOrStderr(), "The task %s is still running. \"kiosc task ls\" shows how it went.\n", t.Name)
-			case t.Last.Error != "":
-				return errors.New(t.Last.Error)
-			case !asJSON:
-				fmt.Fprintf(cmd.OutOrStdout(), "%s (%s)\n", plain(t.Last.Summary), took(t.Last.Duration))
-			}
-			return nil
+			return runTask(cmd, &admin, asJSON, "task-run", manager.TaskRequest{Task: args[0]})
 		},
 	}
 	admin.add(cmd)
 	addJSON(cmd, &asJSON)
 	return cmd
+}
+
+// runTask gives an admin command that runs a task, and tells how it went.
+func runTask(cmd *cobra.Command, admin *adminFlags, asJSON bool, name string, in any) error {
+	var raw json.RawMessage
+	if err := admin.call(cmd.Context(), name, in, &raw); err != nil {
+		return err
+	}
+	var t service.TaskStatus
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return fmt.Errorf("reading the manager's answer: %w", err)
+	}
+	if asJSON {
+		if err := printJSON(cmd.OutOrStdout(), raw); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.Last == nil:
+		fmt.Fprintf(cmd.ErrOrStderr(), "The task %s is still running. \"kiosc task ls\" shows how it went.\n", t.Name)
+	case t.Last.Error != "":
+		return errors.New(t.Last.Error)
+	case !asJSON:
+		fmt.Fprintf(cmd.OutOrStdout(), "%s (%s)\n", plain(t.Last.Summary), took(t.Last.Duration))
+	}
+	return nil
 }

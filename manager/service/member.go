@@ -153,6 +153,7 @@ func (s *Service) TransferOwnership(ctx context.Context, a Actor, project, newOw
 // FoundUser is a user as everybody who is logged in may find one.
 type FoundUser struct {
 	ID, Name, FullName, Email string
+	AdditionalEmails          []string
 	Superuser                 bool
 	AuthType                  state.AuthType
 }
@@ -176,5 +177,6 @@ func (s *Service) FindUsers(a Actor) (found []FoundUser, err error) {
 
 // Found is what everybody who is logged in may know of a user.
 func Found(u state.User) FoundUser {
-	return FoundUser{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email, Superuser: u.Superuser, AuthType: u.Auth()}
+	return FoundUser{ID: u.ID, Name: u.Name, FullName: u.FullName, Email: u.Email,
+		AdditionalEmails: u.AdditionalEmails, Superuser: u.Superuser, AuthType: u.Auth()}
 }

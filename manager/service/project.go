@@ -80,6 +80,7 @@ func (s *Service) Projects(a Actor) (views []ProjectView, err error) {
 			if err != nil {
 				return err
 			}
+			s.narrow(&view)
 			views = append(views, view)
 		}
 		return nil
@@ -99,9 +100,17 @@ func (s *Service) Project(a Actor, id string) (view ProjectView, err error) {
 			return err
 		}
 		view, err = projectView(tx, a, p)
+		s.narrow(&view)
 		return err
 	})
 	return view, err
+}
+
+// narrow takes away what the site's settings let nobody do.
+func (s *Service) narrow(v *ProjectView) {
+	if !s.createsHere() && v.Rights != nil {
+		v.Rights[auth.CreateProject] = false
+	}
 }
 
 // seenIn lists the ids of what is directly in a category and the actor may see.
@@ -182,8 +191,8 @@ func rightsOf(a Actor, p state.Project, role state.Role) map[auth.Right]bool {
 }
 
 // CreatesAtTop tells whether the actor may create projects and categories outside of any category.
-func (a Actor) CreatesAtTop() bool {
-	return a.User.Superuser && a.can(state.Project{}, "", auth.CreateProject)
+func (s *Service) CreatesAtTop(a Actor) bool {
+	return s.createsHere() && a.User.Superuser && a.can(state.Project{}, "", auth.CreateProject)
 }
 
 // ProjectInput is what people enter for a project; nil leaves a field as it is, or empty in a new one.
@@ -213,8 +222,11 @@ func (s *Service) CreateProject(ctx context.Context, a Actor, in ProjectInput) (
 
 // mayCreateIn refuses a category in which the actor may not create anything.
 func (s *Service) mayCreateIn(a Actor, category string) error {
+	if !s.createsHere() {
+		return errCreateUp
+	}
 	if category == "" {
-		if !a.CreatesAtTop() {
+		if !s.CreatesAtTop(a) {
 			return state.Errorf(state.Forbidden, "Only superusers may create projects and categories at the top. Choose a category.")
 		}
 		return nil

@@ -47,6 +47,7 @@ type Service struct {
 	figures  Figures // nil in tests without any
 	files    FileSettings
 	uploads  *uploads
+	answers  chan struct{} // one taken for each answer to a target site
 
 	directories []DirectoryWithRules
 
@@ -65,8 +66,10 @@ type Settings struct {
 	DelegateLimit int
 	// InviteLife is how long an invite is valid; 0 for DefaultInviteLife.
 	InviteLife time.Duration
-	// LocalUsers says that the invited may make an account with a password of Kiosc's own.
+	// LocalUsers says that the invited may make an account with a password of Kiosc's own, and that users with a password of the
+	// upstream site's own are taken over who are here.
 	LocalUsers bool
+	Upstream   UpstreamSettings
 }
 
 // DefaultInviteLife is SODAR's.
@@ -76,7 +79,7 @@ const DefaultInviteLife = 14 * 24 * time.Hour
 func New(node *consensus.Node, sealer Sealer, progress Progress, settings Settings, logger *slog.Logger) *Service {
 	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, settings: settings, logger: logger,
 		files: settings.Files.OrDefaults(), uploads: newUploads(),
-		searches: make(chan struct{}, maxSearches)}
+		searches: make(chan struct{}, maxSearches), answers: make(chan struct{}, maxAnswers)}
 }
 
 // Actor is who asks for something, and how.

@@ -127,6 +127,9 @@ func (s *Service) ChangeUser(ctx context.Context, a Actor, in UserInput) (UserVi
 	if err != nil {
 		return UserView{}, err
 	}
+	if u.Upstream && (in.FullName != nil || in.Email != nil) {
+		return UserView{}, state.Errorf(state.Conflict, u.Name+" comes from the upstream SODAR site; name and e-mail address are changed there.")
+	}
 	hash, generated, err := newPassword(u.Name, in)
 	if err != nil {
 		return UserView{}, err

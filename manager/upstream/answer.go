@@ -37,7 +37,7 @@ type answerer struct {
 func Encode(tx *state.Tx, site state.RemoteSite, w Wants) ([]byte, error) {
 	a := &answerer{tx: tx, wants: w, done: make(map[string]bool), out: payload{Users: make(map[string]userJSON), Projects: make(map[string]projectJSON),
 		PeerSites: make(map[string]peerJSON), AppSettings: make(map[string]json.RawMessage)}}
-	given, err := givenTo(tx, site)
+	given, err := LevelsFor(tx, site)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func Encode(tx *state.Tx, site state.RemoteSite, w Wants) ([]byte, error) {
 		if p.Type != state.TypeProject || p.Deleting {
 			continue
 		}
-		switch given.level(p) {
+		switch given.Of(p.ID) {
 		case state.LevelRevoked:
 			a.out.Projects[p.ID] = projectJSON{Title: p.Title, Type: string(p.Type), Level: levelRevoked, RemoteSites: []string{}}
 		case state.LevelReadRoles:
@@ -65,26 +65,28 @@ func Encode(tx *state.Tx, site state.RemoteSite, w Wants) ([]byte, error) {
 	return json.Marshal(a.out)
 }
 
-// given is what a target site is given.
-type given struct {
-	all    bool
-	levels map[string]state.RemoteLevel
+// Levels are what a target site is given of each project.
+type Levels struct {
+	all bool
+	own map[string]state.RemoteLevel
 }
 
-func givenTo(tx *state.Tx, site state.RemoteSite) (given, error) {
+// LevelsFor reads those of a target site.
+func LevelsFor(tx *state.Tx, site state.RemoteSite) (Levels, error) {
 	own, err := tx.RemoteProjects(site.ID)
-	g := given{site.All, make(map[string]state.RemoteLevel, len(own))}
+	l := Levels{site.All, make(map[string]state.RemoteLevel, len(own))}
 	for _, p := range own {
-		g.levels[p.Project] = p.Level
+		l.own[p.Project] = p.Level
 	}
-	return g, err
+	return l, err
 }
 
-func (g given) level(p state.Project) state.RemoteLevel {
-	if level, own := g.levels[p.ID]; own {
+// Of is the level of the project with this id.
+func (l Levels) Of(project string) state.RemoteLevel {
+	if level, own := l.own[project]; own {
 		return level
 	}
-	if g.all {
+	if l.all {
 		return state.LevelReadRoles
 	}
 	return state.LevelNone
@@ -93,7 +95,7 @@ func (g given) level(p state.Project) state.RemoteLevel {
 // peer is another target site.
 type peer struct {
 	state.RemoteSite
-	given
+	Levels
 }
 
 func (a *answerer) peers(site state.RemoteSite) (peers []peer, err error) {
@@ -102,7 +104,7 @@ func (a *answerer) peers(site state.RemoteSite) (peers []peer, err error) {
 		if s.Upstream || s.ID == site.ID {
 			continue
 		}
-		g, err := givenTo(a.tx, s)
+		g, err := LevelsFor(a.tx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +138,7 @@ func (a *answerer) add(p state.Project, peers []peer) error {
 func (a *answerer) sharedWith(p state.Project, peers []peer) []string {
 	ids := []string{}
 	for _, s := range peers {
-		if s.level(p) != state.LevelReadRoles {
+		if s.Of(p.ID) != state.LevelReadRoles {
 			continue
 		}
 		ids = append(ids, s.ID)
