@@ -43,7 +43,8 @@ type containersPage struct {
 // detailRow is one line of the details. Key is set for what changes while somebody looks at it.
 type detailRow struct {
 	Label, Key, Value string
-	Block             bool // shown as it is typed, over several lines
+	Block             bool   // shown as it is typed, over several lines
+	Href              string // where Value leads; empty for nowhere
 }
 
 type detailPage struct {
@@ -180,7 +181,7 @@ func (ui *UI) detail(v *visit) error {
 
 func (ui *UI) detailRows(view service.ContainerView) []detailRow {
 	live := ui.liveState(view)
-	return []detailRow{
+	rows := []detailRow{
 		{Label: "SODAR UUID", Value: view.ID},
 		{Label: "Date Created", Value: ui.date(view.CreatedAt)},
 		{Label: "Date Modified", Value: ui.date(view.ModifiedAt)},
@@ -190,29 +191,41 @@ func (ui *UI) detailRows(view service.ContainerView) []detailRow {
 		{Label: "Node", Key: "node", Value: live.Node},
 		{Label: "Host Port", Key: "host_port", Value: live.HostPort},
 		{Label: "Container IP", Key: "container_ip", Value: view.IP},
-		{Label: "Container Port", Value: strconv.Itoa(view.Port)},
-		{Label: "Container Path", Value: view.Path},
-		{Label: "Path's prefix", Value: map[bool]string{true: "kept", false: "removed"}[view.KeepPrefix]},
-		{Label: "Heartbeat URL", Value: view.HeartbeatURL},
-		{Label: "Timeout [s]", Value: strconv.Itoa(view.Timeout)},
-		{Label: "Command", Value: view.Command, Block: true},
-		{Label: "Environment", Value: prettyJSON(view.Environment, "    "), Block: true},
-		{Label: "Environment Secret Keys", Value: strings.Join(view.SecretKeys, ",")},
-		{Label: "Max Retries", Value: strconv.Itoa(view.MaxRetries)},
-		{Label: "Inactivity Threshold [days]", Value: strconv.Itoa(view.InactivityDays)},
-		{Label: "Docker host conditions", Value: strings.Join(view.Constraints, "\n"), Block: len(view.Constraints) > 0},
-		{Label: "CPUs reserved, limit", Value: amounts(view.ReservedMilliCPUs, view.LimitMilliCPUs, cpuText)},
-		{Label: "Memory reserved, limit", Value: amounts(view.ReservedMemory, view.LimitMemory, memoryText)},
-		{Label: "Shared memory", Value: unlessZero(view.SharedMemory, sizeText)},
-		{Label: "GPUs", Value: gpusText(&view.Spec)},
-		{Label: "Pull the image", Value: pullText(view.PullPolicy)},
-		{Label: "Volumes", Value: volumesText(&view.Spec), Block: len(view.Volumes) > 0},
-		{Label: "Maximum lifetime", Value: lifetimeText(&view.Spec)},
-		{Label: "File system", Value: map[bool]string{true: "read-only", false: "writable"}[view.ReadOnlyRoot]},
+	}
+	rows = append(rows, specRows(&view.Spec)...)
+	if t := view.From; t != nil {
+		rows = append(rows, detailRow{Label: "Template", Value: t.Title, Href: templateURL(t, "detail")})
+	}
+	return append(rows, []detailRow{
 		{Label: "State", Key: "state_shown", Value: live.Shown},
 		{Label: "Last action", Key: "last_action", Value: live.LastAction},
 		{Label: "Last access", Value: ui.date(view.LastAccess)},
 		{Label: "Date of latest Docker log", Key: "date_last_docker_log", Value: ui.date(view.LastDockerLog)},
+	}...)
+}
+
+// specRows are the rows of what people have entered.
+func specRows(s *state.Spec) []detailRow {
+	return []detailRow{
+		{Label: "Container Port", Value: strconv.Itoa(s.Port)},
+		{Label: "Container Path", Value: s.Path},
+		{Label: "Path's prefix", Value: map[bool]string{true: "kept", false: "removed"}[s.KeepPrefix]},
+		{Label: "Heartbeat URL", Value: s.HeartbeatURL},
+		{Label: "Timeout [s]", Value: strconv.Itoa(s.Timeout)},
+		{Label: "Command", Value: s.Command, Block: true},
+		{Label: "Environment", Value: prettyJSON(s.Environment, "    "), Block: true},
+		{Label: "Environment Secret Keys", Value: strings.Join(s.SecretKeys, ",")},
+		{Label: "Max Retries", Value: strconv.Itoa(s.MaxRetries)},
+		{Label: "Inactivity Threshold [days]", Value: strconv.Itoa(s.InactivityDays)},
+		{Label: "Docker host conditions", Value: strings.Join(s.Constraints, "\n"), Block: len(s.Constraints) > 0},
+		{Label: "CPUs reserved, limit", Value: amounts(s.ReservedMilliCPUs, s.LimitMilliCPUs, cpuText)},
+		{Label: "Memory reserved, limit", Value: amounts(s.ReservedMemory, s.LimitMemory, memoryText)},
+		{Label: "Shared memory", Value: unlessZero(s.SharedMemory, sizeText)},
+		{Label: "GPUs", Value: gpusText(s)},
+		{Label: "Pull the image", Value: pullText(s.PullPolicy)},
+		{Label: "Volumes", Value: volumesText(s), Block: len(s.Volumes) > 0},
+		{Label: "Maximum lifetime", Value: lifetimeText(s)},
+		{Label: "File system", Value: map[bool]string{true: "read-only", false: "writable"}[s.ReadOnlyRoot]},
 	}
 }
 

@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -54,6 +55,10 @@ type specPage struct {
 	Error string
 	// Seen is the version that the form is based on; empty for a new object.
 	Seen string
+	// Picker offers templates to fill the fields from; no options for none.
+	Picker field
+	// PickerAction is the page that shows the form filled from a template.
+	PickerAction string
 	// From is the id of the template that the fields were filled from; empty for none.
 	From string
 }
@@ -109,8 +114,9 @@ func (ui *UI) createPage(v *visit) (p specPage, project string, err error) {
 		return p, "", errNotAllowed
 	}
 	list := "/containers/" + project
-	return specPage{frame: ui.frame(v, "Create container"), Trail: []crumb{{"Projects", "/"}, {view.Title, list}},
-		Action: "/containers/create/" + project, Submit: "Create", Cancel: list}, project, nil
+	p = specPage{frame: ui.frame(v, "Create container"), Trail: []crumb{{"Projects", "/"}, {view.Title, list}},
+		Action: "/containers/create/" + project, Submit: "Create", Cancel: list, From: strings.Clone(v.FormValue("template"))}
+	return p, project, ui.picker(v, &p)
 }
 
 func (ui *UI) showCreate(v *visit) error {
@@ -119,8 +125,38 @@ func (ui *UI) showCreate(v *visit) error {
 		return err
 	}
 	spec := ui.svc.NewSpec()
+	if err := ui.fill(v, &p, &spec); err != nil {
+		return err
+	}
 	p.Fields = showSpec(specFields, &spec)
 	return render(v.Ctx, fiber.StatusOK, p)
+}
+
+// fill takes the definition over from the template that the address names, if it names one.
+func (ui *UI) fill(v *visit, p *specPage, spec *state.Spec) error {
+	from := v.Query("template")
+	if from == "" {
+		return nil
+	}
+	template, err := ui.svc.Template(v.Actor, strings.Clone(from))
+	if err != nil {
+		return err
+	}
+	*spec, p.From, p.Picker.Value = template.Spec, template.ID, template.ID
+	return nil
+}
+
+// picker offers the templates that the visitor may see. With an id of a template in the address of the page, that fills
+// the form.
+func (ui *UI) picker(v *visit, p *specPage) error {
+	templates, err := ui.svc.UsableTemplates(v.Actor)
+	if err != nil || len(templates) == 0 {
+		return err
+	}
+	p.PickerAction = p.Action
+	p.Picker = field{Name: "template", Label: "Template", Kind: "select", Value: p.From, Options: []option{{"", "Choose a template"}}}
+	p.Picker.Options = append(p.Picker.Options, templateOptions(templates)...)
+	return nil
 }
 
 func (ui *UI) create(v *visit) error {
@@ -128,7 +164,7 @@ func (ui *UI) create(v *visit) error {
 	if err != nil {
 		return err
 	}
-	in := service.ContainerInput{Spec: ui.svc.NewSpec()}
+	in := service.ContainerInput{Spec: ui.svc.NewSpec(), Template: p.From}
 	p.Fields = showSpec(specFields, &in.Spec)
 	if err := p.read(v, specFields, &in.Spec); err != nil {
 		return p.sendBack(v, err)
@@ -156,18 +192,22 @@ func (ui *UI) updatePage(v *visit) (p specPage, view service.ContainerView, err 
 	detail := "/containers/detail/" + container
 	p = specPage{frame: ui.frame(v, "Update container"), Action: "/containers/update/" + container, Submit: "Update", Cancel: detail,
 		Trail: []crumb{{"Projects", "/"}, {view.ProjectTitle, "/containers/" + view.Project}, {view.Title, detail}},
-		Seen:  view.ModifiedAt.Format(time.RFC3339Nano), Fields: showSpec(specFields, &view.Spec)}
+		Seen:  view.ModifiedAt.Format(time.RFC3339Nano), From: cmp.Or(strings.Clone(v.FormValue("template")), view.Template)}
 	if view.State == state.Running || view.State == state.Paused {
 		p.Hint = "The app is restarted with what you change here. Who uses it now may lose unsaved work."
 	}
-	return p, view, nil
+	return p, view, ui.picker(v, &p)
 }
 
 func (ui *UI) showUpdate(v *visit) error {
-	p, _, err := ui.updatePage(v)
+	p, view, err := ui.updatePage(v)
 	if err != nil {
 		return err
 	}
+	if err := ui.fill(v, &p, &view.Spec); err != nil {
+		return err
+	}
+	p.Fields = showSpec(specFields, &view.Spec)
 	return render(v.Ctx, fiber.StatusOK, p)
 }
 
@@ -181,7 +221,8 @@ func (ui *UI) update(v *visit) error {
 	if err != nil {
 		return errStalePage
 	}
-	in := service.ContainerInput{Spec: view.Spec, Template: view.Template}
+	p.Fields = showSpec(specFields, &view.Spec)
+	in := service.ContainerInput{Spec: view.Spec, Template: p.From}
 	if err := p.read(v, specFields, &in.Spec); err != nil {
 		return p.sendBack(v, err)
 	}

@@ -24,7 +24,9 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 	return map[string]interface{ Render(io.Writer) error }{
 		"error": errorPage{frame: f}, "login": loginPage{frame: f}, "logout": logoutPage{f}, "home": homePage{frame: f},
 		"containers": containersPage{frame: f}, "detail": detailPage{frame: f}, "spec": specPage{frame: f},
-		"delete": deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
+		"templates": templatesPage{frame: f}, "template": templatePage{frame: f}, "template delete": templateDeletePage{frame: f},
+		"registries": registriesPage{frame: f},
+		"delete":     deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
 		"account": accountPage{frame: f}, "form": formPage{frame: f}, "project": projectPage{frame: f}, "members": membersPage{frame: f},
 		"invite shown": inviteShownPage{frame: f}, "accept": acceptPage{frame: f}, "users": adminUsersPage{adminFrame: adminFrame{frame: f}},

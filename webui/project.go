@@ -60,6 +60,8 @@ var projectTabs = []struct {
 }{
 	{"Overview", "/project/", auth.FindProject, true},
 	{"Containers", "/containers/", auth.ViewContainer, false},
+	{"Templates", "/containertemplates/project/", auth.ViewTemplate, false},
+	{"Registries", "/containers/registries/", auth.ManageCredentials, false},
 	{"Members", "/project/members/", auth.ViewMembers, true},
 }
 

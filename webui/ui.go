@@ -104,6 +104,8 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerEvents(app)
 	ui.registerFigures(app)
 	ui.registerCreate(app)
+	ui.registerTemplates(app)
+	ui.registerRegistries(app)
 	ui.registerActions(app)
 	ui.registerBulk(app)
 	ui.registerContainers(app) // last: /containers/:project fits much

@@ -323,7 +323,8 @@ func (tx *Tx) removeIfEmptied(id string) error {
 	if err := tx.removeRoles(id); err != nil {
 		return err
 	}
-	if err := errors.Join(tx.removeInvites(id), tx.removeFilesOf(id), tx.removeQuota(id), tx.forgetGiven(id)); err != nil {
+	if err := errors.Join(tx.removeInvites(id), tx.removeFilesOf(id), tx.removeQuota(id), tx.forgetGiven(id),
+		tx.removeTemplatesOf(id), tx.removeRegistriesOf(id), tx.forgetVolumesOf(id)); err != nil {
 		return err
 	}
 	return errors.Join(tx.delete(bucketChildren, key(p.Parent, p.Title)), tx.delete(bucketProjects, []byte(id)))

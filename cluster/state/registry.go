@@ -123,3 +123,17 @@ func (tx *Tx) RegistriesOf(project string) (list []Registry, err error) {
 	})
 	return list, err
 }
+
+// removeRegistriesOf forgets the logins of a project that goes.
+func (tx *Tx) removeRegistriesOf(project string) error {
+	list, err := tx.RegistriesOf(project)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := tx.delete(bucketRegistries, key(project, r.Host)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -57,7 +57,8 @@ func (tx *Tx) HomesOf(c *Container) (nodes []string, err error) {
 	return nodes, nil
 }
 
-// OwnVolumes returns the container's volumes that no other container of the project names.
+// OwnVolumes returns the container's volumes that no other container of the project names, but for those that are being
+// deleted, too.
 func (tx *Tx) OwnVolumes(c *Container) (own []Volume, err error) {
 	if len(c.Volumes) == 0 {
 		return nil, nil
@@ -68,7 +69,7 @@ func (tx *Tx) OwnVolumes(c *Container) (own []Volume, err error) {
 	}
 	named := make(map[string]bool)
 	for _, other := range others {
-		if other.ID == c.ID {
+		if other.ID == c.ID || other.Action == Delete && other.Pending() {
 			continue
 		}
 		for _, v := range other.Volumes {
@@ -91,6 +92,25 @@ func (c *Container) forgetVolumes(tx *Tx) error {
 	}
 	for _, v := range own {
 		if err := tx.delete(bucketVolumes, key(c.Project, v.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetVolumesOf forgets where the volumes of a project that goes are. Those that no container named at the end are left
+// on their hosts.
+func (tx *Tx) forgetVolumesOf(project string) error {
+	var keys [][]byte
+	err := each(tx, bucketVolumes, key(project, ""), func(k []byte, _ volumeHome) bool {
+		keys = append(keys, append([]byte{}, k...))
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if err := tx.delete(bucketVolumes, k); err != nil {
 			return err
 		}
 	}

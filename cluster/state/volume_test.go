@@ -51,6 +51,11 @@ func TestVolumesStayWhereTheyWereMade(t *testing.T) {
 	f.must(&state.ContainerPlaced{Container: "c2", Generation: 0, Node: "n2"})
 	require.Equal(t, []string{"n1", "n2"}, f.homes("c2"), "the first place of a volume is its place")
 
+	f.must(&state.ActionRequested{Container: "c1", Action: state.Delete, Time: t0})
+	require.Equal(t, []string{"data", "other"}, f.own("c2"), "the other one goes, too")
+	f.must(&state.ContainerReported{Container: "c1", Node: "n1", Generation: 2, Seq: 1, Done: true, State: state.Failed, Time: t0})
+	require.Equal(t, []string{"other"}, f.own("c2"), "its deletion has failed")
+
 	// The record of a volume goes with the last container that names it.
 	f.must(&state.ActionRequested{Container: "c2", Action: state.Delete, Time: t0})
 	f.must(&state.ContainerReported{Container: "c2", Node: "n2", Generation: 1, Seq: 1, Done: true, State: state.Deleted, Time: t0})

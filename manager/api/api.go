@@ -56,6 +56,7 @@ func (a *API) Register(app *fiber.App) {
 	a.registerProjects(app)
 	a.registerFiles(app)
 	a.registerContainers(app)
+	a.registerTemplates(app)
 }
 
 // unasked are headers of every answer: what is shown belongs to one caller, and is never anything but what it says.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -26,6 +27,9 @@ func (a *API) registerContainers(app *fiber.App) {
 	a.route(api, "/create/:project<guid>", containerMedia, methods{fiber.MethodPost: a.createContainer})
 	a.route(api, "/update/:container<guid>", containerMedia,
 		methods{fiber.MethodPut: a.replaceContainer, fiber.MethodPatch: a.patchContainer})
+	a.route(api, "/registries/:project<guid>", containerMedia, methods{fiber.MethodGet: a.listRegistries, fiber.MethodHead: a.listRegistries,
+		fiber.MethodPost: a.setRegistry})
+	a.route(api, "/registries/:project<guid>/:host", containerMedia, methods{fiber.MethodDelete: a.removeRegistry})
 	a.route(api, "/delete/:container<guid>", containerMedia, methods{fiber.MethodDelete: a.deleteContainer})
 	// The original starts and stops by GET, and its clients do. HEAD is left out: nobody expects it to do anything.
 	a.route(api, "/start/:container<guid>", containerMedia,
@@ -63,7 +67,9 @@ type containerJSON struct {
 	specJSON
 }
 
-func asJSON(c state.Container) containerJSON {
+// asJSON is a container as an actor sees it: with its template only where the actor may see that.
+func asJSON(v service.ContainerView) containerJSON {
+	c := v.Container
 	out := containerJSON{
 		UUID: c.ID, DateCreated: dateText(c.CreatedAt), DateModified: dateText(c.ModifiedAt), Project: c.Project,
 		ImageID: orNull(c.ImageID), ContainerID: orNull(c.DockerID), ContainerIP: orNull(c.IP), State: string(c.State), Retries: c.Retries, specJSON: specOf(&c.Spec),
@@ -76,6 +82,11 @@ func asJSON(c state.Container) containerJSON {
 	}
 	if c.HeartbeatURL != "" && c.State == state.Running {
 		out.Answering = new(!c.Silent)
+	}
+	if t := v.From; t != nil && t.Project == "" {
+		out.TemplateSite = &t.ID
+	} else if t != nil {
+		out.TemplateProject = &t.ID
 	}
 	return out
 }
@@ -91,7 +102,7 @@ func (a *API) listContainers(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	return paged(c, views, func(v service.ContainerView) (containerJSON, error) { return asJSON(v.Container), nil })
+	return paged(c, views, func(v service.ContainerView) (containerJSON, error) { return asJSON(v), nil })
 }
 
 // containers tells a project without containers from none at all, which to a superuser look alike in the list.
@@ -108,11 +119,29 @@ func (a *API) showContainer(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	view, err := a.service.Container(actor, container)
+	return a.sendContainer(c, actor, container, fiber.StatusOK)
+}
+
+func (a *API) sendContainer(c *fiber.Ctx, actor service.Actor, id string, status int) error {
+	view, err := a.service.Container(actor, id)
 	if err != nil {
 		return err
 	}
-	return render(c, fiber.StatusOK, asJSON(view.Container))
+	return render(c, status, asJSON(view))
+}
+
+// template is the id of the template that a container's definition came from, as the request says in either field; without
+// one it is the one before. It is a link only: the fields are the request's.
+func (in *input) template(before string) string {
+	for _, field := range []string{"containertemplatesite", "containertemplateproject"} {
+		if _, given := in.raw[field]; !given {
+			continue
+		}
+		if given := in.nullableText(field); given != "" {
+			return strings.ToLower(given)
+		}
+	}
+	return before
 }
 
 func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
@@ -130,11 +159,11 @@ func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	made, err := a.service.CreateContainer(c.UserContext(), actor, project, service.ContainerInput{Spec: spec})
+	made, err := a.service.CreateContainer(c.UserContext(), actor, project, service.ContainerInput{Spec: spec, Template: in.template("")})
 	if err != nil {
 		return err
 	}
-	return render(c, fiber.StatusCreated, asJSON(made))
+	return a.sendContainer(c, actor, made.ID, fiber.StatusCreated)
 }
 
 // replaceContainer gives a container the definition of the request; what that leaves out has its default.
@@ -162,21 +191,19 @@ func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor, from func(state
 	if err != nil {
 		return err
 	}
-	spec, seen := from(view.Spec), view.ModifiedAt
+	spec := from(view.Spec)
 	in.require(required...)
 	in.readSpec(&spec)
-	if based := in.text("date_modified"); based != "" && based != dateText(seen) {
-		seen = time.Time{} // which no container has, so that the service says what is wrong
-	}
+	seen := in.basedOn(view.ModifiedAt)
 	if err := in.err(); err != nil {
 		return err
 	}
 	updated, _, err := a.service.UpdateContainer(c.UserContext(), actor, container,
-		service.ContainerInput{Spec: spec, Template: view.Template}, seen)
+		service.ContainerInput{Spec: spec, Template: in.template(view.Template)}, seen)
 	if err != nil {
 		return err
 	}
-	return render(c, fiber.StatusOK, asJSON(updated))
+	return a.sendContainer(c, actor, updated.ID, fiber.StatusOK)
 }
 
 // deleteContainer answers once the container is gone, as the original does, or says what became of the wish.

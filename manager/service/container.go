@@ -35,6 +35,8 @@ type ContainerView struct {
 	LeftOutLines uint64
 	// LastDockerLog is when the Docker container last wrote something; zero for never.
 	LastDockerLog time.Time
+	// From is the template that the definition came from; nil where there is none that the actor may see.
+	From *state.Template
 	// LastAccess is when somebody last used the app, to within a few minutes; zero for never.
 	LastAccess time.Time
 }
@@ -100,6 +102,9 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 	for _, action := range []state.Action{state.Start, state.Stop, state.Pause, state.Unpause, state.Restart, state.Delete} {
 		v.Allowed[action] = c.Allowed(action) && a.can(project, role, auth.RightFor(action))
 	}
+	if from, err := templateFor(tx, a, c.Template, func(r templateRights) auth.Right { return r.view }); err == nil {
+		v.From = &from
+	}
 	if c.Pending() {
 		v.Step, v.Percent = s.progress.Progress(c.ID)
 	}
@@ -134,7 +139,7 @@ func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, 
 	}
 	at := now()
 	c = state.Container{ID: uuid.NewString(), Project: project, CreatedAt: at, ModifiedAt: at}
-	if err := s.define(&c, in); err != nil {
+	if err := s.define(a, &c, in); err != nil {
 		return c, err
 	}
 	return propose[state.Container](ctx, s, &state.ContainerCreated{Container: c, User: a.User.Name, Via: a.via()})
@@ -146,18 +151,25 @@ func (s *Service) UpdateContainer(ctx context.Context, a Actor, id string, in Co
 	if c, err = s.container(a, id, auth.EditContainer); err != nil {
 		return c, false, err
 	}
-	if err := s.define(&c, in); err != nil {
+	if err := s.define(a, &c, in); err != nil {
 		return c, false, err
 	}
 	before := c.Generation
-	c, err = propose[state.Container](ctx, s, &state.ContainerUpdated{Container: id, Spec: c.Spec, Secrets: c.Secrets, Template: c.Template,
-		Seen: seen, User: a.User.Name, Via: a.via(), Time: now()})
+	e := event(a, appContainers, c.Project, "update_container", "update container {container}",
+		state.EventObject{Label: "container", Name: c.Title, Model: "Container", ID: c.ID})
+	c, err = act[state.Container](ctx, s, &state.ContainerUpdated{Container: id, Spec: c.Spec, Secrets: c.Secrets, Template: c.Template,
+		Seen: seen, User: a.User.Name, Via: a.via(), Time: now()}, e)
 	return c, c.Generation > before, err
 }
 
 // define gives c a definition, with the values of c's secret keys that were left masked.
-func (s *Service) define(c *state.Container, in ContainerInput) (err error) {
+func (s *Service) define(a Actor, c *state.Container, in ContainerInput) (err error) {
 	c.Spec = tidy(in.Spec)
+	if in.Template != "" && in.Template != c.Template {
+		if _, err := s.Template(a, in.Template); err != nil {
+			return err
+		}
+	}
 	c.Template = in.Template
 	if err := c.Validate(); err != nil {
 		return err

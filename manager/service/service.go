@@ -112,6 +112,11 @@ var (
 	errRole     = state.Errorf(state.Forbidden, "Your role in this project does not allow this. Ask an owner of the project.")
 )
 
+// canSite tells whether the actor has a right that is not of a project.
+func (a Actor) canSite(right auth.Right) bool {
+	return a.within("", right) && auth.Can(a.User, "", right)
+}
+
 // hindrance is what keeps even those with the right from using it.
 func (a Actor) hindrance(p state.Project, right auth.Right) error {
 	switch {

@@ -14,6 +14,7 @@ const (
 	appContainers = "containers"
 	appUsers      = "userprofile"
 	appTokens     = "tokens"
+	appTemplates  = "containertemplates"
 )
 
 // event begins an event of something that an actor does.

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"net/url"
+
+	"github.com/gofiber/fiber/v2"
+
+	"kiosc/cluster/state"
+	"kiosc/manager/service"
+)
+
+// registryJSON is a login for a registry, without its password.
+type registryJSON struct {
+	Host  string `json:"host"`
+	User  string `json:"user"`
+	SetBy string `json:"set_by"`
+	SetAt string `json:"date_set"`
+}
+
+func asRegistry(r state.Registry) registryJSON {
+	return registryJSON{Host: r.Host, User: r.User, SetBy: r.SetBy, SetAt: dateText(r.SetAt)}
+}
+
+func (a *API) listRegistries(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	list, err := a.service.Registries(actor, project)
+	if err != nil {
+		return err
+	}
+	out := []registryJSON{}
+	for _, r := range list {
+		out = append(out, asRegistry(r))
+	}
+	return render(c, fiber.StatusOK, out)
+}
+
+// setRegistry adds a login, or replaces the one for the same registry.
+func (a *API) setRegistry(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	in, err := decode(c)
+	if err != nil {
+		return err
+	}
+	in.require("host", "user", "password")
+	login := service.RegistryInput{Host: in.text("host"), User: in.text("user"), Password: in.text("password")}
+	if err := in.err(); err != nil {
+		return err
+	}
+	set, err := a.service.SetRegistry(c.UserContext(), actor, project, login)
+	if err != nil {
+		return err
+	}
+	return render(c, fiber.StatusOK, asRegistry(set))
+}
+
+func (a *API) removeRegistry(c *fiber.Ctx, actor service.Actor) error {
+	project, err := id(c, "project")
+	if err != nil {
+		return err
+	}
+	host, err := url.PathUnescape(c.Params("host"))
+	if err != nil {
+		return state.Errorf(state.NotFound, notFoundText)
+	}
+	if err := a.service.RemoveRegistry(c.UserContext(), actor, project, state.RegistryHost(host)); err != nil {
+		return err
+	}
+	c.Status(fiber.StatusNoContent)
+	return nil
+}
