@@ -557,3 +557,47 @@ func FuzzFrames(f *testing.F) {
 		server.Close()
 	})
 }
+
+// TestRoomIsPassedOnByAnEndedStream lets a stream end between the moment when its writer is given room and that when the
+// writer takes it. Whoever waits behind it must get the room.
+func TestRoomIsPassedOnByAnEndedStream(t *testing.T) {
+	near, far := net.Pipe()
+	server := Server(near, Config{Window: firstWindow, Backlog: 1, KeepAlive: time.Hour, PingTimeout: time.Hour, OpenTimeout: time.Hour, FlushTimeout: time.Millisecond})
+	defer server.Close()
+	defer far.Close()
+	out := &server.out
+	waiting := func(n int) {
+		t.Helper()
+		require.True(t, waitFor(func() bool {
+			out.mu.Lock()
+			defer out.mu.Unlock()
+			return out.waiting == n
+		}))
+	}
+	bulk, ended, next := newStream(server, 2), newStream(server, 4), newStream(server, 6)
+	_, err := far.Read(make([]byte, 1)) // the first ping is on its way from here on, and nothing leaves after it
+	require.NoError(t, err)
+	go func() {
+		for out.data(bulk, make([]byte, pieceSize)) == nil {
+		}
+	}()
+	waiting(1)
+	endedErr, nextErr := make(chan error, 1), make(chan error, 1)
+	go func() { endedErr <- out.data(ended, []byte("x")) }()
+	waiting(2)
+	go func() { nextErr <- out.data(next, []byte("x")) }()
+	waiting(3)
+
+	out.mu.Lock()
+	bulk.sentEnd, ended.sentEnd = true, true
+	out.batch = nil // as if it had left
+	out.passOn()
+	out.mu.Unlock()
+	require.ErrorIs(t, <-endedErr, net.ErrClosed)
+	select {
+	case err := <-nextErr:
+		require.NoError(t, err)
+	case <-time.After(patience):
+		t.Fatal("the room is lost")
+	}
+}

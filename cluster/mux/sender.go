@@ -33,6 +33,7 @@ type sender struct {
 	batch   *[]byte   // nil while there is nothing to write
 	idle    bool      // the writing goroutine waits for work
 	waiting int       // writers that wait for room
+	woken   bool      // one of them was given room and has not taken it yet
 	closing bool
 	err     error
 	done    chan struct{} // closed when the writing goroutine has ended
@@ -53,6 +54,7 @@ func (s *sender) data(st *Stream, body []byte) error {
 			return err
 		}
 		if st.sentEnd {
+			s.passOn()
 			return net.ErrClosed
 		}
 		// Who comes now waits behind those who wait already.
@@ -62,12 +64,20 @@ func (s *sender) data(st *Stream, body []byte) error {
 		s.waiting++
 		s.room.Wait()
 		s.waiting--
+		s.woken = false
 	}
 	s.put(head{kind: typeData, stream: st.id, length: uint32(len(body))}, body)
-	if s.waiting > 0 && s.size() < writeBuffer {
+	s.passOn()
+	return nil
+}
+
+// passOn gives room that is left to the next one who waits, also when the one who was given it doesn't need it. Two at once
+// could find room for one only, and the other would lose its place.
+func (s *sender) passOn() {
+	if s.waiting > 0 && !s.woken && s.size() < writeBuffer {
+		s.woken = true
 		s.room.Signal()
 	}
-	return nil
 }
 
 // control sends a frame without a body. It never waits.
@@ -145,9 +155,7 @@ func (s *sender) run() error {
 		}
 		batch := s.batch
 		s.batch = nil
-		if s.waiting > 0 {
-			s.room.Signal()
-		}
+		s.passOn()
 		err := s.err
 		s.mu.Unlock()
 		if batch == nil || err != nil {
