@@ -215,10 +215,9 @@ func (d *Directory) search(ctx context.Context, name string) (Person, error) {
 // more for equal than Kiosc does, such as other spaces and other forms of a letter; each would be an account of its own.
 func (d *Directory) names(e *ldap.Entry, name string) bool {
 	for _, o := range d.user.operands {
-		for _, v := range e.GetEqualFoldAttributeValues(o.attribute) {
-			if strings.ToLower(v) == strings.ToLower(o.before+name+o.after) {
-				return true
-			}
+		want := strings.ToLower(o.before + name + o.after) // as in the account's name
+		if slices.ContainsFunc(e.GetEqualFoldAttributeValues(o.attribute), func(v string) bool { return strings.ToLower(v) == want }) {
+			return true
 		}
 	}
 	return false
