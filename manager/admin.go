@@ -25,8 +25,11 @@ import (
 // AdminPrefix begins the paths of the admin commands, on the socket and on the web port alike.
 const AdminPrefix = "/admin/api/"
 
-// backupCommand is the one command that answers with a stream.
-const backupCommand = "backup"
+// The commands that answer with a stream, and therefore over the admin socket only.
+const (
+	backupCommand = "backup"
+	exportCommand = "audit-export"
+)
 
 // adminTimeout bounds one admin command, and the wait for those under way at the end.
 const adminTimeout = 30 * time.Second
@@ -34,6 +37,7 @@ const adminTimeout = 30 * time.Second
 // TokenRequest asks for an API token.
 type TokenRequest struct {
 	User string        `json:"user"`
+	ID   string        `json:"id"` // of a token that is there
 	Name string        `json:"name"`
 	Life time.Duration `json:"life"` // nanoseconds; 0 for a token that doesn't expire
 	// Scope is empty for all, Project for all of them.
@@ -87,6 +91,16 @@ func (m *Manager) adminHandler() http.Handler {
 	}))
 	mux.HandleFunc("POST "+AdminPrefix+"user-relink", command(m, func(ctx context.Context, in service.RelinkInput) (service.RelinkView, error) {
 		return m.service.RelinkUsers(ctx, actorOf(ctx), in)
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"audit-verify", command(m, func(ctx context.Context, _ struct{}) (service.TimelineCheck, error) {
+		return m.service.VerifyTimeline(actorOf(ctx))
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+exportCommand, m.serveExport)
+	mux.HandleFunc("POST "+AdminPrefix+"token-ls", command(m, func(ctx context.Context, in TokenRequest) ([]service.TokenView, error) {
+		return m.service.TokensOf(actorOf(ctx), in.User)
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"token-rm", command(m, func(ctx context.Context, in TokenRequest) (Printed, error) {
+		return Printed{in.ID}, m.service.DeleteTokenOf(ctx, actorOf(ctx), in.User, in.ID)
 	}))
 	mux.HandleFunc("POST "+AdminPrefix+"cluster-status", command(m, func(context.Context, struct{}) (service.ClusterStatus, error) {
 		return m.nodes.Cluster()
@@ -238,8 +252,8 @@ func (m *Manager) registerAdmin(app *fiber.App) {
 		if !actor.User.Superuser || actor.Project != "" || !auth.InScope(actor.Scope, auth.Administer) {
 			return c.Status(fiber.StatusForbidden).JSON(Failed{"This needs an API token of a superuser, of the scope all and for all projects."})
 		}
-		if c.Path() == AdminPrefix+backupCommand { // Fiber would hold all of it in memory
-			return c.Status(fiber.StatusForbidden).JSON(Failed{"A backup is only made over the admin socket. Run the command on a manager's machine, with its --data-dir."})
+		if c.Path() == AdminPrefix+backupCommand || c.Path() == AdminPrefix+exportCommand { // Fiber would hold all of it in memory
+			return c.Status(fiber.StatusForbidden).JSON(Failed{"This is only done over the admin socket. Run the command on a manager's machine, with its --data-dir."})
 		}
 		c.Context().SetUserValue(actorKey{}, actor)
 		return serve(c)

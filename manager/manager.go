@@ -389,6 +389,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(m.certificates)
 	part(func(ctx context.Context) error { return m.hub.Keep(ctx) })
 	part(m.accesses.Run)
+	part(m.service.TellUses)
 	if m.openID != nil {
 		part(m.openID.Run)
 	}

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,7 +20,19 @@ func (m *Manager) periodic() []tasks.Task {
 			About: "Compares what each Docker host has with what is known of it, in case an event was missed."},
 		{Name: "drop-uploads", Schedule: "1m", Timeout: 30 * time.Second, Run: m.service.DropIdleUploads,
 			About: "Drops small files whose upload was begun and has stopped."},
+		{Name: "prune-timeline", Schedule: "23 2 * * *", Timeout: 10 * time.Minute, Run: m.pruneTimeline,
+			About: "Removes events of the timeline that are older than the site keeps them."},
 	}
+}
+
+// pruneTimeline removes what is older than the site's setting says.
+func (m *Manager) pruneTimeline(ctx context.Context) (string, error) {
+	keep := m.cfg.Site.KeepTimeline
+	if keep == 0 {
+		return "all events are kept", nil
+	}
+	removed, err := m.service.PruneTimeline(ctx, time.Now().Add(-keep))
+	return fmt.Sprintf("%d events removed", removed), err
 }
 
 // assembleTasks puts the periodic tasks together.

@@ -17,12 +17,13 @@ func (ui *UI) registerAdmin(app *fiber.App) {
 	ui.registerQuotas(app)
 	ui.registerUsers(app)
 	ui.registerRemote(app)
+	ui.registerTimeline(app)
 }
 
 // adminTab is one of the admin page's tabs.
 type adminTab struct {
-	Path, Label string
-	Here        bool
+	Path, Label, Href string
+	Here              bool
 }
 
 // adminFrame is what all tabs of the admin page have around their content.
@@ -37,12 +38,16 @@ var adminTabs = []adminTab{
 	{Path: "quotas", Label: "Quotas"},
 	{Path: "tasks", Label: "Periodic tasks"},
 	{Path: "remote", Label: "Remote sites"},
+	{Path: "timeline", Label: "Timeline", Href: "/timeline/site"},
 }
 
 func (ui *UI) adminFrame(v *visit, tab string) adminFrame {
 	f := adminFrame{frame: ui.frame(v, "Kiosc Administrator")}
 	for _, t := range adminTabs {
 		t.Here = t.Path == tab
+		if t.Href == "" {
+			t.Href = "/kioscadmin/overview/" + t.Path
+		}
 		f.Tabs = append(f.Tabs, t)
 	}
 	return f

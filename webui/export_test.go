@@ -30,7 +30,7 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
 		"account": accountPage{frame: f}, "form": formPage{frame: f}, "project": projectPage{frame: f}, "members": membersPage{frame: f},
 		"invite shown": inviteShownPage{frame: f}, "accept": acceptPage{frame: f}, "users": adminUsersPage{adminFrame: adminFrame{frame: f}},
-		"password": passwordPage{frame: f},
+		"timeline": timelinePage{frame: f}, "password": passwordPage{frame: f},
 	}
 }
 

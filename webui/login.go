@@ -88,7 +88,7 @@ func (ui *UI) enter(c *fiber.Ctx, secret, next string) error {
 			}
 		}
 	}
-	ui.setCookie(c, SessionCookie, secret, int(service.SessionLife.Seconds()))
+	ui.setCookie(c, SessionCookie, secret, int(ui.svc.SessionLife().Seconds()))
 	return c.Redirect(next)
 }
 

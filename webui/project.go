@@ -63,6 +63,7 @@ var projectTabs = []struct {
 	{"Templates", "/containertemplates/project/", auth.ViewTemplate, false},
 	{"Registries", "/containers/registries/", auth.ManageCredentials, false},
 	{"Members", "/project/members/", auth.ViewMembers, true},
+	{"Timeline", "/timeline/", auth.ViewTimeline, true},
 }
 
 // headOf makes the head for the page with this label among the tabs.

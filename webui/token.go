@@ -30,6 +30,7 @@ type tokenRow struct {
 	// Expires is empty for a token that doesn't.
 	Expires string
 	Expired bool
+	Used    string // empty for never
 }
 
 type tokensPage struct {
@@ -82,7 +83,7 @@ func (ui *UI) tokens(v *visit) error {
 	}
 	p := tokensPage{frame: ui.frame(v, "API tokens")}
 	for _, t := range tokens {
-		p.Tokens = append(p.Tokens, tokenRow{ID: t.ID, Name: t.Name, Scope: scopeText(t, titles), Created: ui.date(t.CreatedAt),
+		p.Tokens = append(p.Tokens, tokenRow{ID: t.ID, Name: t.Name, Scope: scopeText(t, titles), Created: ui.date(t.CreatedAt), Used: ui.date(t.UsedAt),
 			Expires: ui.date(t.ExpiresAt), Expired: !t.ExpiresAt.IsZero() && t.ExpiresAt.Before(time.Now())})
 	}
 	return render(v.Ctx, fiber.StatusOK, p)

@@ -3,6 +3,8 @@ package state
 import (
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // accessPause is the time without a request after which the next one counts as a new visit, with a log line.
@@ -30,21 +32,24 @@ func (c *AppsAccessed) apply(tx *Tx) (any, error) {
 		return nil, Errorf(Invalid, "More than "+itoa(MaxAccesses)+" accesses in one command.")
 	}
 	for _, a := range c.Accesses {
-		_, known, err := tx.Container(a.Container)
+		cont, known, err := tx.Container(a.Container)
 		if err != nil {
 			return nil, err
 		}
 		if !known {
 			continue
 		}
-		if err := tx.noteAccess(a); err != nil {
+		if err := tx.noteAccess(a, &cont); err != nil {
 			return nil, err
 		}
 	}
 	return nil, nil
 }
 
-func (tx *Tx) noteAccess(a Access) error {
+// accessEvent is the time without use after which the timeline tells of the next use.
+const accessEvent = time.Hour
+
+func (tx *Tx) noteAccess(a Access, cont *Container) error {
 	at := key(a.Container, a.User)
 	last, known, err := get[time.Time](tx, bucketAccesses, at)
 	if err != nil {
@@ -53,6 +58,14 @@ func (tx *Tx) noteAccess(a Access) error {
 	if !known || a.First.Sub(last) > accessPause {
 		line := LogEntry{Time: a.First, User: a.User, Process: ProcessProxy, Text: "Accessing the app"}
 		if err := tx.log(a.Container, line); err != nil {
+			return err
+		}
+	}
+	if !known || a.First.Sub(last) > accessEvent {
+		e := Event{ID: uuid.NewSHA1(uuid.Nil, key("access", a.Container, a.User, a.First.String())).String(), Time: a.First, User: a.User,
+			Project: cont.Project, App: "containers", Name: "container_access", Description: "open the app of {container}",
+			Objects: []EventObject{{Label: "container", Name: cont.Title, Model: "Container", ID: cont.ID}}, Status: EventOK}
+		if err := tx.record(e); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // State is what a container was last known to be: one of Docker's words or one of Kiosc's.
@@ -100,6 +102,8 @@ type ActionRequested struct {
 	Time      time.Time
 	// MinDelay is how long after a user's action the next one is passed over; 0 for no such delay.
 	MinDelay time.Duration
+	// Event is the id of the timeline's event that tells of the wish, so that another can tell how it ends; may be empty.
+	Event string
 }
 
 // CoolingDown is what ActionRequested returns, instead of the Container, where it came too soon after another user's
@@ -127,15 +131,22 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	if !cont.Allowed(c.Action) {
 		return nil, Errorf(Conflict, "Action "+string(c.Action)+" not allowed in state "+cont.Shown())
 	}
-	if c.Action == Delete && cont.Node == "" {
-		return cont, cont.remove(tx) // no Docker host has it
+	if c.Action == Delete && cont.Node == "" { // no Docker host has it
+		cont.Action, cont.ActionUser, cont.ActionEvent = c.Action, c.User, c.Event
+		return cont, errors.Join(cont.endAction(tx, EventOK, c.Time), cont.remove(tx))
 	}
 	if !cont.Pending() && tx.pendingCount() >= MaxPending {
 		return nil, errTooManyPending
 	}
 	before := cont
+	if cont.Pending() {
+		if err := cont.endAction(tx, EventCancel, c.Time); err != nil {
+			return nil, err
+		}
+	}
 	cont.goal(c.Action, c.User, c.Time)
 	cont.Retries = 0
+	cont.ActionEvent = c.Event
 	if err := tx.checkQuota(&before, &cont); err != nil {
 		return nil, err
 	}
@@ -149,7 +160,7 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	}
 	if c.Action == Stop && cont.Node == "" { // it was waiting for a Docker host
 		cont.State, cont.StatusAt, cont.DoneGeneration = Exited, c.Time, cont.Generation
-		if err := tx.delete(bucketPending, []byte(cont.ID)); err != nil {
+		if err := errors.Join(tx.delete(bucketPending, []byte(cont.ID)), cont.endAction(tx, EventOK, c.Time)); err != nil {
 			return nil, err
 		}
 	}
@@ -164,6 +175,21 @@ func (c *ActionRequested) tooSoon(cont *Container) bool {
 }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
+
+// actionEnds is how the timeline tells of the end of an action.
+var actionEnds = map[EventStatus]string{EventOK: "is done", EventFailed: "has failed", EventCancel: "was overtaken by another action"}
+
+// endAction tells the timeline how the last action that somebody asked for has ended.
+func (c *Container) endAction(tx *Tx, status EventStatus, at time.Time) error {
+	if c.ActionEvent == "" {
+		return nil
+	}
+	e := Event{ID: uuid.NewSHA1(uuid.Nil, []byte("end "+c.ActionEvent)).String(), Time: at, User: c.ActionUser, Project: c.Project, App: "containers",
+		Name: "container_task", Description: string(c.Action) + " container {container} " + actionEnds[status],
+		Objects: []EventObject{{Label: "container", Name: c.Title, Model: "Container", ID: c.ID}}, Status: status, Of: c.ActionEvent}
+	c.ActionEvent = ""
+	return tx.record(e)
+}
 
 func (tx *Tx) pendingCount() (n int) {
 	c := tx.btx.Bucket(bucketPending).Cursor()
@@ -239,7 +265,7 @@ func (c *ContainerReported) apply(tx *Tx) (any, error) {
 		return nil, nil // an action of a user, or a later report, has overtaken it
 	}
 	if c.Done && cont.Action == Delete && c.State == Deleted {
-		return nil, cont.remove(tx)
+		return nil, errors.Join(cont.endAction(tx, EventOK, c.Time), cont.remove(tx))
 	}
 	cont.ReportSeq = c.Seq
 	cont.observe(c, c.State)
@@ -258,7 +284,11 @@ func (c *ContainerReported) apply(tx *Tx) (any, error) {
 	}
 	if c.Done {
 		cont.DoneGeneration = c.Generation
-		if err := tx.delete(bucketPending, []byte(cont.ID)); err != nil {
+		status := EventOK
+		if c.State == Failed || c.State == Dead {
+			status = EventFailed
+		}
+		if err := errors.Join(tx.delete(bucketPending, []byte(cont.ID)), cont.endAction(tx, status, c.Time)); err != nil {
 			return nil, err
 		}
 		tx.touch(TopicPending)

@@ -84,6 +84,8 @@ var kinds = map[Kind]func() Command{
 	84: func() Command { return &ContainersBusy{} },
 	// 100 to 109 are the timeline's.
 	100: func() Command { return &Recorded{} },
+	101: func() Command { return &EventsPruned{} },
+	102: func() Command { return &CredentialsUsed{} },
 	110: func() Command { return &UpstreamTaken{} },
 	111: func() Command { return &UpstreamSynced{} },
 	112: func() Command { return &RemoteSiteSet{} },

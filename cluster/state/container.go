@@ -25,7 +25,9 @@ type Container struct {
 	Action     Action
 	ActionUser string // user name
 	ActionAt   time.Time
-	Node       string // where it is placed; empty before the first start
+	// ActionEvent is the timeline's event of the action, while it is under way; empty for none.
+	ActionEvent string
+	Node        string // where it is placed; empty before the first start
 	// Placement grows with each decision for a node. What a node has of an older one isn't the container any more.
 	Placement uint64
 	// Retries is how often Kiosc has repeated the last action by itself, because the container wasn't or didn't stay what it

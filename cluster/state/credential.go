@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Session is one login of a person in a browser. The secret is in the cookie only; the state has its SHA-256.
@@ -13,6 +15,16 @@ type Session struct {
 	User      string
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	// UsedAt is when it was last used, to within a few minutes; zero for never since it was opened.
+	UsedAt time.Time
+}
+
+// LastUse is when the session was last used, to within a few minutes.
+func (s *Session) LastUse() time.Time {
+	if s.UsedAt.After(s.CreatedAt) {
+		return s.UsedAt
+	}
+	return s.CreatedAt
 }
 
 // SessionOpened stores a session and forgets the user's expired ones.
@@ -118,6 +130,68 @@ type Token struct {
 	Scope Scope
 	// Project is the one that the token is for; empty for all.
 	Project string
+	// UsedAt is when it was last used, to within a few minutes; zero for never.
+	UsedAt time.Time
+}
+
+// CredentialUse is the last use of a session or an API token, as one manager has seen it.
+type CredentialUse struct {
+	Hash []byte
+	At   time.Time
+}
+
+// MaxCredentialUses bounds the uses of one command.
+const MaxCredentialUses = 1000
+
+// CredentialsUsed notes when sessions and API tokens were last used. The timeline tells of a token that was used after an
+// hour without.
+type CredentialsUsed struct {
+	Sessions, Tokens []CredentialUse
+}
+
+func (c *CredentialsUsed) apply(tx *Tx) (any, error) {
+	if len(c.Sessions)+len(c.Tokens) > MaxCredentialUses {
+		return nil, Errorf(Invalid, "More than "+itoa(MaxCredentialUses)+" uses in one command.")
+	}
+	for _, use := range c.Sessions {
+		s, ok, err := tx.Session(use.Hash)
+		if err != nil {
+			return nil, err
+		}
+		if ok && use.At.After(s.UsedAt) {
+			s.UsedAt = use.At
+			if err := tx.put(bucketSessions, s.Hash, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, use := range c.Tokens {
+		if err := tx.useToken(use); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+func (tx *Tx) useToken(use CredentialUse) error {
+	t, ok, err := tx.Token(use.Hash)
+	if err != nil || !ok || !use.At.After(t.UsedAt) {
+		return err
+	}
+	if use.At.Sub(t.UsedAt) > accessEvent {
+		user, _, err := tx.User(t.User)
+		if err != nil {
+			return err
+		}
+		e := Event{ID: uuid.NewSHA1(uuid.Nil, key("token", t.ID, use.At.String())).String(), Time: use.At, User: user.Name, Via: "[API]",
+			App: "tokens", Name: "token_use", Description: "use the API token {token}",
+			Objects: []EventObject{{Label: "token", Name: t.Name, Model: "Token", ID: t.ID}}, Status: EventOK}
+		if err := tx.record(e); err != nil {
+			return err
+		}
+	}
+	t.UsedAt = use.At
+	return tx.put(bucketTokens, t.Hash, t)
 }
 
 // Limits of tokens.

@@ -18,6 +18,7 @@ const (
 	EventSubmit EventStatus = "SUBMIT" // begun; a later event with Of tells how it ended
 	EventFailed EventStatus = "FAILED"
 	EventInfo   EventStatus = "INFO"
+	EventCancel EventStatus = "CANCEL"
 )
 
 // EventObject is something that an event is about.
@@ -78,6 +79,9 @@ func (c *Recorded) apply(tx *Tx) (value any, err error) {
 			if value, err = inner.apply(tx); err != nil {
 				return nil, err
 			}
+			if _, passedOver := value.(CoolingDown); passedOver {
+				return value, nil
+			}
 		}
 	}
 	return value, tx.record(c.Event)
@@ -86,6 +90,7 @@ func (c *Recorded) apply(tx *Tx) (value any, err error) {
 var (
 	metaEventNumber = []byte("event_number")
 	metaEventHash   = []byte("event_hash")
+	metaEventPruned = []byte("event_pruned") // hash of the last event that was removed
 )
 
 // record adds an event to the timeline.
@@ -105,6 +110,91 @@ func (tx *Tx) record(e Event) error {
 	number := be64(e.Number)
 	return errors.Join(tx.putRaw(bucketEvents, number, raw), tx.putRaw(bucketEventsOf, append(key(e.Project, ""), number...), nil),
 		tx.putRaw(bucketMeta, metaEventNumber, number), tx.putRaw(bucketMeta, metaEventHash, hash[:]))
+}
+
+// EventsPruned removes the oldest events, those from before a time. The chain of hashes begins anew behind them, with what is
+// kept of the last one that was removed. Applied, it returns how many went; called again, it goes on.
+type EventsPruned struct {
+	Before time.Time
+}
+
+// maxPruned bounds the events that one command removes.
+const maxPruned = 5000
+
+func (c *EventsPruned) apply(tx *Tx) (any, error) {
+	var gone []Event
+	err := each(tx, bucketEvents, nil, func(_ []byte, e Event) bool {
+		if len(gone) == maxPruned || !e.Time.Before(c.Before) {
+			return false
+		}
+		gone = append(gone, e)
+		return true
+	})
+	if err != nil || len(gone) == 0 {
+		return 0, err
+	}
+	for _, e := range gone {
+		number := be64(e.Number)
+		if e.Number == gone[len(gone)-1].Number {
+			hash := sha256.Sum256(tx.btx.Bucket(bucketEvents).Get(number))
+			if err := tx.putRaw(bucketMeta, metaEventPruned, hash[:]); err != nil {
+				return nil, err
+			}
+		}
+		if err := errors.Join(tx.delete(bucketEvents, number), tx.delete(bucketEventsOf, append(key(e.Project, ""), number...))); err != nil {
+			return nil, err
+		}
+	}
+	return len(gone), nil
+}
+
+// VerifyEvents reads the whole timeline and returns how many events it has. An error names the first that isn't as it was
+// stored, or that is missing.
+func (tx *Tx) VerifyEvents() (events uint64, err error) {
+	meta := tx.btx.Bucket(bucketMeta)
+	previous := meta.Get(metaEventPruned)
+	var number uint64
+	c := tx.btx.Bucket(bucketEvents).Cursor()
+	for k, raw := c.First(); k != nil; k, raw = c.Next() {
+		var e Event
+		if err := decMode.Unmarshal(raw, &e); err != nil {
+			return events, fmt.Errorf("event %d can't be read: it was altered", binary.BigEndian.Uint64(k))
+		}
+		at := binary.BigEndian.Uint64(k)
+		switch {
+		case e.Number != at:
+			return events, fmt.Errorf("event %d says that it is number %d: it was altered", at, e.Number)
+		case number != 0 && at != number+1:
+			return events, fmt.Errorf("event %d is missing", number+1)
+		case !bytes.Equal(e.Previous, previous):
+			return events, fmt.Errorf("event %d or the one before it was altered", at)
+		}
+		hash := sha256.Sum256(raw)
+		number, previous = at, hash[:]
+		events++
+	}
+	if last := meta.Get(metaEventNumber); last != nil && events > 0 && binary.BigEndian.Uint64(last) != number {
+		return events, fmt.Errorf("event %d is missing", number+1)
+	}
+	if !bytes.Equal(meta.Get(metaEventHash), previous) {
+		return events, fmt.Errorf("event %d was altered", number)
+	}
+	return events, nil
+}
+
+// EventsFrom calls f with the events from a number on, in order, until f returns false.
+func (tx *Tx) EventsFrom(number uint64, f func(e *Event) bool) error {
+	c := tx.btx.Bucket(bucketEvents).Cursor()
+	for k, raw := c.Seek(be64(number)); k != nil; k, raw = c.Next() {
+		var e Event
+		if err := decMode.Unmarshal(raw, &e); err != nil {
+			return fmt.Errorf("decoding event %d: %w", binary.BigEndian.Uint64(k), err)
+		}
+		if !f(&e) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // EventPage returns up to limit events of a project, of none for "", or of all where all is set, the newest first, that

@@ -15,3 +15,9 @@ func (tx *Tx) AppCodesUsed() (n int) {
 func (s *Store) RemoveFilesOf(project string) error {
 	return s.db.Update(func(btx *bolt.Tx) error { return (&Tx{btx: btx}).removeFilesOf(project) })
 }
+
+// VerifyIn checks the timeline as a transaction sees it.
+func VerifyIn(btx *bolt.Tx) error {
+	_, err := (&Tx{btx: btx}).VerifyEvents()
+	return err
+}

@@ -54,6 +54,7 @@ func (a *API) Register(app *fiber.App) {
 	a.registerHealth(app)
 	a.registerRemote(app)
 	a.registerProjects(app)
+	a.registerTimeline(app)
 	a.registerFiles(app)
 	a.registerContainers(app)
 	a.registerTemplates(app)

@@ -65,7 +65,7 @@ func notFound(c *fiber.Ctx) error {
 }
 
 // prefixes are the parts of the site where everything is JSON.
-var prefixes = []string{"/containers/api/", "/containertemplates/api/", "/files/api/", "/project/api/"}
+var prefixes = []string{"/containers/api/", "/containertemplates/api/", "/files/api/", "/project/api/", "/timeline/api/"}
 
 // unread says why a request never reached a handler.
 var unread = map[int]string{

@@ -309,3 +309,13 @@ func (sealer) Open([]byte, string) ([]byte, error) {
 type noProgress struct{}
 
 func (noProgress) Progress(string) (string, int) { return "", -1 }
+
+// newPerson makes a user without any role, and calls with the user's API token.
+func newPerson(s *site, name string) caller {
+	s.t.Helper()
+	user := state.User{ID: uuid.NewString(), Name: name, Active: true}
+	s.propose(&state.UserCreated{User: user})
+	token, err := s.service.CreateToken(context.Background(), service.Actor{User: user}, service.TokenInput{Name: "test"})
+	require.NoError(s.t, err)
+	return s.with("Authorization", "token "+token)
+}

@@ -168,7 +168,7 @@ func newToken() *cobra.Command {
 	create.Flags().StringVar((*string)(&in.Scope), "scope", string(state.ScopeAll), "what the token may do of what the user may: read, operate (open apps, start and stop) or all")
 	create.Flags().StringVar(&in.Project, "project", "", "UUID of the only project that the token is for")
 	create.MarkFlagRequired("user")
-	cmd.AddCommand(create)
+	cmd.AddCommand(create, newTokenLs(), newTokenRm())
 	return cmd
 }
 

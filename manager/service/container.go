@@ -142,7 +142,8 @@ func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, 
 	if err := s.define(a, &c, in); err != nil {
 		return c, err
 	}
-	return propose[state.Container](ctx, s, &state.ContainerCreated{Container: c, User: a.User.Name, Via: a.via()})
+	return act[state.Container](ctx, s, &state.ContainerCreated{Container: c, User: a.User.Name, Via: a.via()},
+		containerEvent(a, &c, "create_container", "create container {container}"))
 }
 
 // UpdateContainer gives a container a new definition. One that runs or is paused is restarted with it. seen is the
@@ -154,9 +155,7 @@ func (s *Service) UpdateContainer(ctx context.Context, a Actor, id string, in Co
 	if err := s.define(a, &c, in); err != nil {
 		return c, false, err
 	}
-	before := c.Generation
-	e := event(a, appContainers, c.Project, "update_container", "update container {container}",
-		state.EventObject{Label: "container", Name: c.Title, Model: "Container", ID: c.ID})
+	before, e := c.Generation, containerEvent(a, &c, "update_container", "update container {container}")
 	c, err = act[state.Container](ctx, s, &state.ContainerUpdated{Container: id, Spec: c.Spec, Secrets: c.Secrets, Template: c.Template,
 		Seen: seen, User: a.User.Name, Via: a.via(), Time: now()}, e)
 	return c, c.Generation > before, err
@@ -187,13 +186,14 @@ func (s *Service) Act(ctx context.Context, a Actor, id string, action state.Acti
 	if err != nil {
 		return c, err
 	}
-	return s.request(ctx, a, id, action)
+	return s.request(ctx, a, c, action)
 }
 
-func (s *Service) request(ctx context.Context, a Actor, id string, action state.Action) (c state.Container, err error) {
-	got, err := s.node.Propose(ctx, &state.ActionRequested{
-		Container: id, Action: action, User: a.User.Name, Via: a.via(), Time: now(), MinDelay: s.settings.ActionMinDelay,
-	})
+func (s *Service) request(ctx context.Context, a Actor, c state.Container, action state.Action) (state.Container, error) {
+	e := containerEvent(a, &c, "container_task", string(action)+" container {container}")
+	e.Status = state.EventSubmit
+	got, err := act[any](ctx, s, &state.ActionRequested{Container: c.ID, Action: action, User: a.User.Name, Via: a.via(), Time: e.Time,
+		MinDelay: s.settings.ActionMinDelay, Event: e.ID}, e)
 	if err != nil {
 		return c, err
 	}
@@ -216,7 +216,7 @@ func (s *Service) Open(ctx context.Context, a Actor, id string) (state.Container
 	if c.State == state.Paused {
 		action = state.Unpause
 	}
-	return s.request(ctx, a, id, action)
+	return s.request(ctx, a, c, action)
 }
 
 // ErrStillDeleting says that a deletion takes longer than its caller waited.

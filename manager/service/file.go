@@ -247,7 +247,7 @@ func (s *Service) AddFolder(ctx context.Context, a Actor, project string, in Fil
 	if err := d.Validate(); err != nil {
 		return d, err
 	}
-	return propose[state.Folder](ctx, s, &state.FolderAdded{Folder: d})
+	return act[state.Folder](ctx, s, &state.FolderAdded{Folder: d}, fileEvent(a, "folder", d.Project, d.ID, d.Name, "folder_create", "create folder {folder}"))
 }
 
 // ChangeFolder renames, describes or moves a folder.
@@ -260,7 +260,8 @@ func (s *Service) ChangeFolder(ctx context.Context, a Actor, id string, in FileI
 	if err := d.Validate(); err != nil {
 		return d, err
 	}
-	return propose[state.Folder](ctx, s, &state.FolderChanged{ID: id, Parent: in.Folder, Name: in.Name, Description: in.Description, At: now()})
+	return act[state.Folder](ctx, s, &state.FolderChanged{ID: id, Parent: in.Folder, Name: in.Name, Description: in.Description, At: now()},
+		fileEvent(a, "folder", d.Project, d.ID, d.Name, "folder_update", "update folder {folder}"))
 }
 
 // FolderContents is all that goes with a folder.
@@ -349,7 +350,7 @@ func (s *Service) RemoveFolder(ctx context.Context, a Actor, id, seen string) er
 	if err != nil {
 		return err
 	}
-	_, err = s.node.Propose(ctx, &state.FolderRemoved{ID: id, Seen: digest})
+	_, err = act[any](ctx, s, &state.FolderRemoved{ID: id, Seen: digest}, fileEvent(a, "folder", d.Project, d.ID, d.Name, "folder_delete", "delete folder {folder} with all in it"))
 	return err
 }
 
@@ -385,15 +386,17 @@ func (s *Service) ChangeFile(ctx context.Context, a Actor, id string, in FileInp
 	if err := f.Validate(); err != nil {
 		return f, err
 	}
-	return propose[state.File](ctx, s, &state.FileChanged{ID: id, Folder: in.Folder, Name: in.Name, Description: in.Description, At: now()})
+	return act[state.File](ctx, s, &state.FileChanged{ID: id, Folder: in.Folder, Name: in.Name, Description: in.Description, At: now()},
+		fileEvent(a, "file", f.Project, f.ID, f.Name, "file_update", "update file {file}"))
 }
 
 // RemoveFile deletes a file.
 func (s *Service) RemoveFile(ctx context.Context, a Actor, id string) error {
-	if _, err := s.changeFile(a, id); err != nil {
+	f, err := s.changeFile(a, id)
+	if err != nil {
 		return err
 	}
-	_, err := s.node.Propose(ctx, &state.FileRemoved{ID: id})
+	_, err = act[any](ctx, s, &state.FileRemoved{ID: id}, fileEvent(a, "file", f.Project, f.ID, f.Name, "file_delete", "delete file {file}"))
 	return err
 }
 

@@ -85,16 +85,19 @@ func (s *Service) LoginAs(ctx context.Context, id Identity, rules GroupRules) (s
 	if user, err = s.TakeOver(ctx, id, rules); err != nil {
 		return "", user, err
 	}
-	secret, err = s.openSession(ctx, user)
+	secret, err = s.openSession(ctx, user, string(id.AuthType))
 	return secret, user, err
 }
 
-func (s *Service) openSession(ctx context.Context, user state.User) (string, error) {
+// openSession logs a user in, who has proven by a method, such as LOCAL, to be it.
+func (s *Service) openSession(ctx context.Context, user state.User, method string) (string, error) {
 	secret, hash := auth.NewSecret("")
 	at := now()
-	_, err := s.node.Propose(ctx, &state.SessionOpened{Session: state.Session{
-		Hash: hash, User: user.ID, CreatedAt: at, ExpiresAt: at.Add(SessionLife),
-	}})
+	e := event(Actor{User: user}, appUsers, "", "login", "{user} logs in", userObject(user))
+	e.Extra = map[string]string{"auth_type": method}
+	_, err := act[any](ctx, s, &state.SessionOpened{Session: state.Session{
+		Hash: hash, User: user.ID, CreatedAt: at, ExpiresAt: at.Add(s.settings.sessionLife()),
+	}}, e)
 	return secret, err
 }
 

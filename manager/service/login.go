@@ -10,9 +10,6 @@ import (
 	"kiosc/manager/auth"
 )
 
-// SessionLife is how long a login lasts.
-const SessionLife = 14 * 24 * time.Hour
-
 // loginTimeout bounds how long a login waits for its turn to be checked.
 const loginTimeout = 10 * time.Second
 
@@ -50,15 +47,20 @@ func (s *Service) Login(ctx context.Context, name, password, address string) (se
 		return "", err
 	}
 	if !right {
+		s.noteFailure(ctx, name, address)
 		s.holdBack(ctx, began)
 		return "", errWrongLogin
 	}
-	return s.openSession(ctx, user)
+	return s.openSession(ctx, user, string(user.Auth()))
 }
 
 // Logout ends a session. An unknown one is no error.
 func (s *Service) Logout(ctx context.Context, secret string) error {
-	_, err := s.node.Propose(ctx, &state.SessionClosed{Hash: auth.HashSecret(secret)})
+	a, err := s.BySession(secret)
+	if err != nil {
+		return nil
+	}
+	_, err = act[any](ctx, s, &state.SessionClosed{Hash: auth.HashSecret(secret)}, event(a, appUsers, "", "logout", "{user} logs out", userObject(a.User)))
 	return err
 }
 
@@ -86,18 +88,19 @@ func hashOf(secret string) []byte {
 type grant struct {
 	user    string
 	until   time.Time // zero for always
+	used    time.Time // of a session: when it was last used, to within a few minutes
 	scope   state.Scope
 	project string
 }
 
 func sessionGrant(tx *state.Tx, hash []byte) (grant, bool, error) {
 	s, ok, err := tx.Session(hash)
-	return grant{user: s.User, until: s.ExpiresAt}, ok, err
+	return grant{user: s.User, until: s.ExpiresAt, used: s.LastUse()}, ok, err
 }
 
 func tokenGrant(tx *state.Tx, hash []byte) (grant, bool, error) {
 	t, ok, err := tx.Token(hash)
-	return grant{t.User, t.ExpiresAt, t.Scope, t.Project}, ok, err
+	return grant{user: t.User, until: t.ExpiresAt, scope: t.Scope, project: t.Project}, ok, err
 }
 
 var errNotLoggedIn = state.Errorf(state.Unauthenticated, "You are not logged in, or your login has expired.")
@@ -119,6 +122,9 @@ func (s *Service) actor(hash []byte, api bool) (a Actor, until time.Time, err er
 		if err != nil {
 			return err
 		}
+		if !api {
+			g.until = s.idleEnd(hash, g)
+		}
 		if !ok || !g.until.IsZero() && !g.until.After(time.Now()) {
 			return errNotLoggedIn
 		}
@@ -129,6 +135,7 @@ func (s *Service) actor(hash []byte, api bool) (a Actor, until time.Time, err er
 		if !ok || !user.Active {
 			return errNotLoggedIn
 		}
+		s.uses.note(hash, api)
 		a, until = Actor{User: user, API: api, Scope: g.scope, Project: g.project}, g.until
 		return nil
 	})
@@ -162,7 +169,9 @@ func (s *Service) CreateToken(ctx context.Context, a Actor, in TokenInput) (secr
 	if in.Life > 0 {
 		token.ExpiresAt = token.CreatedAt.Add(in.Life)
 	}
-	if _, err := s.node.Propose(ctx, &state.TokenCreated{Token: token}); err != nil {
+	e := event(a, appTokens, "", "token_create", "create the API token {token}", tokenObject(token))
+	e.Extra = map[string]string{"scope": string(token.Scope), "project": token.Project}
+	if _, err := act[any](ctx, s, &state.TokenCreated{Token: token}, e); err != nil {
 		return "", err
 	}
 	return secret, nil
@@ -179,7 +188,21 @@ func (s *Service) Tokens(a Actor) (tokens []state.Token, err error) {
 
 // DeleteToken deletes one of the actor's API tokens.
 func (s *Service) DeleteToken(ctx context.Context, a Actor, id string) error {
-	_, err := s.node.Propose(ctx, &state.TokenDeleted{ID: id, User: a.User.ID})
+	return s.deleteToken(ctx, a, a.User, id)
+}
+
+func (s *Service) deleteToken(ctx context.Context, a Actor, owner state.User, id string) error {
+	tokens, err := s.Tokens(Actor{User: owner})
+	if err != nil {
+		return err
+	}
+	e := event(a, appTokens, "", "token_delete", "delete the API token {token}")
+	for _, t := range tokens {
+		if t.ID == id {
+			e.Objects = append(e.Objects, tokenObject(t))
+		}
+	}
+	_, err = act[any](ctx, s, &state.TokenDeleted{ID: id, User: owner.ID}, e)
 	return err
 }
 
@@ -195,4 +218,50 @@ func (s *Service) ByName(name string) (a Actor, err error) {
 		return err
 	})
 	return a, err
+}
+
+// TokenView is an API token as admins see it, without what it could be used with.
+type TokenView struct {
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	Scope     state.Scope `json:"scope"`
+	Project   string      `json:"project,omitempty"` // id
+	CreatedAt time.Time   `json:"date_created"`
+	ExpiresAt *time.Time  `json:"expires,omitempty"`
+	UsedAt    *time.Time  `json:"last_used,omitempty"` // to within a few minutes
+}
+
+// TokensOf lists a user's API tokens, for superusers.
+func (s *Service) TokensOf(a Actor, user string) (views []TokenView, err error) {
+	if err := a.administers(); err != nil {
+		return nil, err
+	}
+	u, err := s.userByName(user)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := s.Tokens(Actor{User: u})
+	for _, t := range tokens {
+		view := TokenView{ID: t.ID, Name: t.Name, Scope: t.Scope, Project: t.Project, CreatedAt: t.CreatedAt}
+		if !t.ExpiresAt.IsZero() {
+			view.ExpiresAt = &t.ExpiresAt
+		}
+		if !t.UsedAt.IsZero() {
+			view.UsedAt = &t.UsedAt
+		}
+		views = append(views, view)
+	}
+	return views, err
+}
+
+// DeleteTokenOf deletes an API token of a user, for superusers.
+func (s *Service) DeleteTokenOf(ctx context.Context, a Actor, user, id string) error {
+	if err := a.administers(); err != nil {
+		return err
+	}
+	u, err := s.userByName(user)
+	if err != nil {
+		return err
+	}
+	return s.deleteToken(ctx, a, u, id)
 }

@@ -141,7 +141,8 @@ func (s *Service) SetQuota(ctx context.Context, a Actor, project string, change 
 			*one.now = *one.to
 		}
 	}
-	if _, err = propose[state.Quota](ctx, s, &state.QuotaSet{Project: project, Quota: q, User: a.User.Name, At: now()}); err != nil {
+	e := event(a, appAdmin, project, "quota_set", "set the quota of the "+quotaOf(project))
+	if _, err = act[state.Quota](ctx, s, &state.QuotaSet{Project: project, Quota: q, User: a.User.Name, At: now()}, e); err != nil {
 		return v, err
 	}
 	if project == "" {

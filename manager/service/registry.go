@@ -47,7 +47,8 @@ func (s *Service) SetRegistry(ctx context.Context, a Actor, project string, in R
 	if err := r.Validate(); err != nil {
 		return r, err
 	}
-	set, err := propose[state.Registry](ctx, s, &state.RegistrySet{Registry: r})
+	e := event(a, appContainers, project, "registry_set", "set the login for the registry {registry}", registryObject(r.Host))
+	set, err := act[state.Registry](ctx, s, &state.RegistrySet{Registry: r}, e)
 	set.Sealed = nil
 	return set, err
 }
@@ -58,7 +59,8 @@ func (s *Service) RemoveRegistry(ctx context.Context, a Actor, project, host str
 	if err != nil {
 		return err
 	}
-	_, err = s.node.Propose(ctx, &state.RegistryRemoved{Project: project, Host: host})
+	e := event(a, appContainers, project, "registry_remove", "remove the login for the registry {registry}", registryObject(host))
+	_, err = act[any](ctx, s, &state.RegistryRemoved{Project: project, Host: host}, e)
 	return err
 }
 

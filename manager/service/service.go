@@ -43,6 +43,8 @@ type Service struct {
 	searches chan struct{} // one taken for each search of a log
 	opened   opened
 	attempts auth.Attempts
+	failures failures
+	uses     uses
 	tasks    Tasks
 	figures  Figures // nil in tests without any
 	files    FileSettings
@@ -66,6 +68,10 @@ type Settings struct {
 	DelegateLimit int
 	// InviteLife is how long an invite is valid; 0 for DefaultInviteLife.
 	InviteLife time.Duration
+	// SessionLife is how long a login lasts at most, SessionIdle how long one that isn't used; 0 for the defaults.
+	SessionLife, SessionIdle time.Duration
+	// KeepTimeline is how long events of the timeline are kept; 0 for always.
+	KeepTimeline time.Duration
 	// LocalUsers says that the invited may make an account with a password of Kiosc's own, and that users with a password of the
 	// upstream site's own are taken over who are here.
 	LocalUsers bool

@@ -211,7 +211,8 @@ func (u *Upload) Add(ctx context.Context, in FileInput) (f state.File, err error
 	if err := s.store.View(func(tx *state.Tx) error { return may(tx, u.actor, u.project, auth.AddFiles) }); err != nil {
 		return f, err
 	}
-	f, err = propose[state.File](ctx, s, &state.FileAdded{File: f, Content: u.content})
+	f, err = act[state.File](ctx, s, &state.FileAdded{File: f, Content: u.content},
+		fileEvent(u.actor, "file", f.Project, f.ID, f.Name, "file_create", "upload file {file}"))
 	u.used = err == nil
 	return f, err
 }
@@ -224,7 +225,8 @@ func (u *Upload) Replace(ctx context.Context, file string) (f state.File, err er
 	if f, err = u.service.changeFile(u.actor, file); err != nil {
 		return f, err
 	}
-	f, err = propose[state.File](ctx, u.service, &state.FileReplaced{ID: file, ContentType: u.contentType, At: now(), Content: u.content})
+	f, err = act[state.File](ctx, u.service, &state.FileReplaced{ID: file, ContentType: u.contentType, At: now(), Content: u.content},
+		fileEvent(u.actor, "file", f.Project, f.ID, f.Name, "file_replace", "replace file {file}"))
 	u.used = err == nil
 	return f, err
 }

@@ -233,13 +233,15 @@ func (s *Service) ChangePassword(ctx context.Context, a Actor, session, address,
 	if err != nil {
 		return err
 	}
-	_, err = s.node.Propose(ctx, &state.UserChanged{ID: a.User.ID, PasswordHash: &hash, Keep: hashOf(session)})
+	_, err = act[any](ctx, s, &state.UserChanged{ID: a.User.ID, PasswordHash: &hash, Keep: hashOf(session)},
+		event(a, appUsers, "", "password_change", "{user} changes the password", userObject(a.User)))
 	return err
 }
 
 // LogoutEverywhere ends all logins of the actor's but the one of this session.
 func (s *Service) LogoutEverywhere(ctx context.Context, a Actor, session string) error {
-	_, err := s.node.Propose(ctx, &state.SessionsClosed{User: a.User.ID, Keep: hashOf(session)})
+	_, err := act[any](ctx, s, &state.SessionsClosed{User: a.User.ID, Keep: hashOf(session)},
+		event(a, appUsers, "", "logout_everywhere", "{user} logs out everywhere else", userObject(a.User)))
 	return err
 }
 
