@@ -28,6 +28,7 @@ import (
 	"kiosc/manager/access"
 	"kiosc/manager/dispatch"
 	"kiosc/manager/figures"
+	"kiosc/manager/metrics"
 	"kiosc/manager/nodes"
 	"kiosc/manager/oidc"
 	"kiosc/manager/peers"
@@ -78,6 +79,8 @@ type Config struct {
 	Directories []DirectoryConfig
 	// Limits are what the site allows each app.
 	Limits dispatch.Limits
+	// MetricsListen is where Prometheus reads, host:port; empty for nowhere.
+	MetricsListen string
 	// LogLimits bound the log of each container; the zero value leaves them as they are.
 	LogLimits state.LogLimits
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
@@ -102,6 +105,7 @@ type Manager struct {
 	web         net.Listener
 	certificate *proxy.Certificate // nil for plain HTTP
 	admin       net.Listener
+	metrics     net.Listener // nil for none
 	store       *state.Store
 	node        *consensus.Node
 	peers       *peers.Peers
@@ -166,6 +170,11 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 	}
 	if m.admin, err = listenAdmin(m.path(socketFile)); err != nil {
 		return nil, err
+	}
+	if cfg.MetricsListen != "" {
+		if m.metrics, err = net.Listen("tcp", cfg.MetricsListen); err != nil {
+			return nil, listenError(cfg.MetricsListen, err)
+		}
 	}
 	return m, nil
 }
@@ -355,6 +364,14 @@ func (m *Manager) AgentToken(ctx context.Context) (string, error) {
 // Connected tells whether the node has a session with this manager.
 func (m *Manager) Connected(node string) bool { return m.hub.Connected(node) }
 
+// MetricsAddr is where Prometheus reads; empty for nowhere.
+func (m *Manager) MetricsAddr() string {
+	if m.metrics == nil {
+		return ""
+	}
+	return m.metrics.Addr().String()
+}
+
 // Run serves until ctx ends or something can't go on, then stops everything and closes the data directory.
 func (m *Manager) Run(ctx context.Context) error {
 	defer m.close()
@@ -383,6 +400,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	part(func(ctx context.Context) error { return m.serveAdmin(ctx, m.admin) })
 	part(func(ctx context.Context) error { return m.cluster.Serve(ctx) })
+	if m.metrics != nil {
+		all := metrics.New(m.store, m.cfg.Version, m.cfg.Logger, m.node, m.hub, m.service, front)
+		part(func(ctx context.Context) error { return all.Serve(ctx, m.metrics) })
+	}
 	part(m.peers.Run)
 	part(m.nodes.Run)
 	part(m.nodes.Removed)
@@ -476,6 +497,9 @@ func (m *Manager) close() {
 	}
 	if m.admin != nil {
 		errs = append(errs, m.admin.Close())
+	}
+	if m.metrics != nil {
+		errs = append(errs, m.metrics.Close())
 	}
 	if m.web != nil {
 		errs = append(errs, m.web.Close())

@@ -50,9 +50,12 @@ func (at place) forApp(t Target) string {
 func (s *Server) serveAt(c *client, req *request, b body, at place, who Credentials) bool {
 	target, conn, refusal := s.reach(c, req, at, who)
 	if refusal != nil {
+		s.counts.status(refusal.status)
 		return s.answer(c, req, b, refusal)
 	}
 	defer s.loads.leave(target.Container)
+	s.counts.streams.Inc()
+	defer s.counts.streams.Dec()
 	s.accessed(target)
 	x := &exchange{s: s, c: c, req: req, body: b, target: target, rest: at.forApp(target), prefix: at.prefix, visit: visit{who, at.id}, sent: make(chan struct{})}
 	x.use(conn)
@@ -155,7 +158,12 @@ func (x *exchange) end() {
 }
 
 func (x *exchange) run() bool {
+	began := time.Now()
 	resp, err := x.ask()
+	if err == nil {
+		x.s.counts.status(resp.StatusCode)
+		x.s.counts.latency.Observe(time.Since(began).Seconds())
+	}
 	x.backend.unlimit()
 	switch {
 	case err != nil:
@@ -239,6 +247,7 @@ func (x *exchange) fail(err error) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		status = http.StatusGatewayTimeout
 	}
+	x.s.counts.status(status)
 	x.s.log.Info("an app gave no answer", "container", x.target.Container, "error", err)
 	return x.s.answer(x.c, x.req, x.body, unreachable(x.req, x.target, status))
 }
@@ -335,6 +344,7 @@ func (x *exchange) sendRequest() error {
 			if _, err := x.backend.Write((*p)[:n]); err != nil {
 				return err
 			}
+			x.s.counts.in.Add(float64(n))
 		}
 		if err != nil && !x.body.done() {
 			return fmt.Errorf("%w: %w", errClient, err)

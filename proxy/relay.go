@@ -190,6 +190,7 @@ func (x *exchange) relayBody(p **[]byte, ahead int, from io.Reader, chunks bool)
 			if _, err := x.c.Write(buf[start:end]); err != nil {
 				return err
 			}
+			x.s.counts.out.Add(float64(n))
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -237,12 +238,14 @@ func (x *exchange) switchProtocols(resp *http.Response) bool {
 		return false
 	}
 	_ = x.backend.SetDeadline(time.Time{})
+	x.s.counts.upgraded.Inc()
+	defer x.s.counts.upgraded.Dec()
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		x.splice(x.backend.Conn, x.noticing(resp.Header.Get("Upgrade")), x.c.br, x.c.Conn)
+		x.splice(x.backend.Conn, counted{x.noticing(resp.Header.Get("Upgrade")), x.s.counts.in}, x.c.br, x.c.Conn)
 	}()
-	x.splice(x.c.Conn, x.c.Conn, x.backend.br, x.backend.Conn)
+	x.splice(x.c.Conn, counted{x.c.Conn, x.s.counts.out}, x.backend.br, x.backend.Conn)
 	<-up
 	return false
 }

@@ -197,6 +197,8 @@ type Server struct {
 	slots chan struct{} // one taken for each connection
 	pool  pool
 	loads loads
+	// counts are for operators.
+	counts *counts
 }
 
 // New returns a Server for the given parts.
@@ -205,7 +207,7 @@ func New(cfg Config) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg, log: log, grace: stopGrace, slots: make(chan struct{}, maxConns)}
+	return &Server{cfg: cfg, log: log, grace: stopGrace, slots: make(chan struct{}, maxConns), counts: newCounts()}
 }
 
 func (s *Server) accessed(t Target) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"kiosc/cluster/state"
 )
@@ -69,6 +70,7 @@ type Node struct {
 	waiting   *waiting
 	commits   *commits
 	leaders   leaders
+	proposed  *prometheus.HistogramVec
 
 	shutdown sync.Once
 }
@@ -91,7 +93,7 @@ func Open(cfg Config) (*Node, error) {
 		Stream: cfg.Layer, MaxPool: 3, Timeout: 10 * time.Second, Logger: logger,
 	})
 	n := &Node{id: cfg.NodeID, log: log, transport: transport, store: cfg.Store, logger: cfg.Logger, forward: cfg.Forward,
-		proposals: make(chan struct{}, maxProposals), waiting: newWaiting(), commits: newCommits()}
+		proposals: make(chan struct{}, maxProposals), waiting: newWaiting(), commits: newCommits(), proposed: newProposed()}
 	if err := n.start(cfg, raftConfig(cfg.NodeID, logger), snapshots); err != nil {
 		return nil, errors.Join(err, transport.Close(), log.Close())
 	}

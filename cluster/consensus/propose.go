@@ -48,7 +48,9 @@ var (
 //
 // The error is a *state.Error where a rule forbade the command. Where it has code Unavailable the command may have been
 // applied or not, unless its message says that nothing was changed.
-func (n *Node) Propose(ctx context.Context, c state.Command) (any, error) {
+func (n *Node) Propose(ctx context.Context, c state.Command) (_ any, err error) {
+	began := time.Now()
+	defer func() { n.note(began, err) }()
 	raw, err := state.Encode(c)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ func (f *nodeFlags) add(cmd *cobra.Command, dataDir string) {
 // managerFlags are a manager's.
 type managerFlags struct {
 	listen, clusterListen, advertise, raftLog string
+	metricsListen                             string
 	nodeGrace, certLife, figuresEvery         time.Duration
 	web                                       webFlags
 	logLimits                                 state.LogLimits
@@ -54,6 +55,7 @@ func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().DurationVar(&f.nodeGrace, "node-grace", time.Minute, "how long a Docker host may be unseen before its containers start elsewhere; the same on all managers (KIOSC_NODE_GRACE)")
 	f.web.add(cmd)
 	cmd.Flags().Var(&f.schedules, "task-schedule", "when periodic tasks run, as name=schedule with ; between; a schedule is an interval such as 30s, five fields as cron has them, or off; the same on all managers (KIOSC_TASK_SCHEDULE)")
+	cmd.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "address at which Prometheus may read /metrics without a login; none by default (KIOSC_METRICS_LISTEN)")
 	cmd.Flags().IntVar(&f.logLimits.Lines, "container-max-log-lines", state.DefaultLogLimits.Lines, "how many lines of each container's log are kept; the same on all managers (KIOSC_CONTAINER_MAX_LOG_LINES)")
 	cmd.Flags().IntVar(&f.logLimits.Bytes, "container-max-log-bytes", state.DefaultLogLimits.Bytes, "how many bytes of each container's log are kept, compressed; the same on all managers (KIOSC_CONTAINER_MAX_LOG_BYTES)")
 	cmd.Flags().DurationVar(&f.figuresEvery, "figures-every", figures.DefaultEvery, "how often what containers use of CPU, memory and network is read, 1s to 10m; the same on all managers (KIOSC_FIGURES_EVERY)")
@@ -95,7 +97,7 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 		return manager.Config{}, err
 	}
 	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, OpenID: provider, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site, Limits: limits,
-		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, LogLimits: f.logLimits, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
+		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, LogLimits: f.logLimits, MetricsListen: f.metricsListen, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }
 

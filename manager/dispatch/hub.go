@@ -71,6 +71,7 @@ type Hub struct {
 
 	steps  steps
 	visits visits
+	lines  lineCounts
 }
 
 // New makes a Hub without sessions.
@@ -78,7 +79,7 @@ func New(cfg Config) *Hub {
 	cfg.Grace = max(cfg.Grace, MinGrace)
 	return &Hub{cfg: cfg, node: cfg.Node, store: cfg.Node.Store(), logger: cfg.Logger,
 		sessions: make(map[string]*session), routes: make(map[string]map[string]struct{}), routed: make(chan struct{}),
-		changed: make(chan struct{}, 1), doubted: make(map[string]time.Time), steps: steps{of: make(map[string]step)}, visits: newVisits()}
+		changed: make(chan struct{}, 1), doubted: make(map[string]time.Time), steps: steps{of: make(map[string]step)}, visits: newVisits(), lines: newLineCounts()}
 }
 
 // Serve runs one agent's session on an authenticated connection until either side ends it. A node that connects again

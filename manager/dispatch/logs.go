@@ -116,7 +116,12 @@ func (s *session) storeLines(ctx context.Context, head wire.LogsHeader, batch *w
 	if err != nil {
 		return state.LogOutcome{}, fmt.Errorf("storing log lines: %w", err)
 	}
-	return got.(state.LogOutcome), nil
+	outcome := got.(state.LogOutcome)
+	if outcome.Stored {
+		s.hub.lines.stored.Add(float64(len(entries)))
+		s.hub.lines.leftOut.Add(float64(batch.LeftOut))
+	}
+	return outcome, nil
 }
 
 func toWire(c state.Cursor) wire.Cursor {

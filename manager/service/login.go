@@ -23,6 +23,7 @@ var errWrongLogin = state.Errorf(state.Unauthenticated, "The user name or the pa
 // is that for a wrong password, and takes as long. Who guesses has to wait, by the account and by the address that the
 // client has.
 func (s *Service) Login(ctx context.Context, name, password, address string) (secret string, err error) {
+	defer func() { s.noteLogin(err) }()
 	if !s.node.CaughtUp() {
 		return "", errStarting
 	}

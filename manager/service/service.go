@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
@@ -40,6 +42,7 @@ type Service struct {
 	progress Progress
 	settings Settings
 	logger   *slog.Logger
+	logins   *prometheus.CounterVec
 	searches chan struct{} // one taken for each search of a log
 	opened   opened
 	attempts auth.Attempts
@@ -85,7 +88,7 @@ const DefaultInviteLife = 14 * 24 * time.Hour
 func New(node *consensus.Node, sealer Sealer, progress Progress, settings Settings, logger *slog.Logger) *Service {
 	return &Service{node: node, store: node.Store(), sealer: sealer, progress: progress, settings: settings, logger: logger,
 		files: settings.Files.OrDefaults(), uploads: newUploads(),
-		searches: make(chan struct{}, maxSearches), answers: make(chan struct{}, maxAnswers)}
+		searches: make(chan struct{}, maxSearches), answers: make(chan struct{}, maxAnswers), logins: newLogins()}
 }
 
 // Actor is who asks for something, and how.
