@@ -69,7 +69,7 @@ func TestAdministratorsSetQuotas(t *testing.T) {
 	page := s.get("guest", "/containers/"+s.project).body
 	require.Contains(t, page, "0 of 2")
 	require.Contains(t, page, "0B of 8GiB")
-	require.NotContains(t, page, "Small files", "only what has a quota is shown")
+	require.NotContains(t, page, "<dt>Small files", "only what has a quota is shown")
 	require.Contains(t, s.get("admin", "/kioscadmin/overview/quotas").body, "0 of 2")
 	require.Equal(t, http.StatusFound, s.post("admin", address, "memory", "8 GiB").status, "an empty field ends a quota")
 	require.NotContains(t, s.get("guest", "/containers/"+s.project).body, "0 of 2")

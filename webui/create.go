@@ -59,6 +59,8 @@ type specPage struct {
 	Picker field
 	// PickerAction is the page that shows the form filled from a template.
 	PickerAction string
+	// Links are what the command may fetch files of the project by.
+	Links []option
 	// From is the id of the template that the fields were filled from; empty for none.
 	From string
 }
@@ -113,10 +115,11 @@ func (ui *UI) createPage(v *visit) (p specPage, project string, err error) {
 	if !view.Rights[auth.CreateContainer] {
 		return p, "", errNotAllowed
 	}
+	links, err := ui.fileLinks(v, project)
 	list := "/containers/" + project
-	p = specPage{frame: ui.frame(v, "Create container"), Trail: []crumb{{"Projects", "/"}, {view.Title, list}},
+	p = specPage{Links: links, frame: ui.frame(v, "Create container"), Trail: []crumb{{"Projects", "/"}, {view.Title, list}},
 		Action: "/containers/create/" + project, Submit: "Create", Cancel: list, From: strings.Clone(v.FormValue("template"))}
-	return p, project, ui.picker(v, &p)
+	return p, project, errors.Join(err, ui.picker(v, &p))
 }
 
 func (ui *UI) showCreate(v *visit) error {
@@ -189,14 +192,15 @@ func (ui *UI) updatePage(v *visit) (p specPage, view service.ContainerView, err 
 	if !view.Rights[auth.EditContainer] {
 		return p, view, errNotAllowed
 	}
+	links, err := ui.fileLinks(v, view.Project)
 	detail := "/containers/detail/" + container
-	p = specPage{frame: ui.frame(v, "Update container"), Action: "/containers/update/" + container, Submit: "Update", Cancel: detail,
+	p = specPage{Links: links, frame: ui.frame(v, "Update container"), Action: "/containers/update/" + container, Submit: "Update", Cancel: detail,
 		Trail: []crumb{{"Projects", "/"}, {view.ProjectTitle, "/containers/" + view.Project}, {view.Title, detail}},
 		Seen:  view.ModifiedAt.Format(time.RFC3339Nano), From: cmp.Or(strings.Clone(v.FormValue("template")), view.Template)}
 	if view.State == state.Running || view.State == state.Paused {
 		p.Hint = "The app is restarted with what you change here. Who uses it now may lose unsaved work."
 	}
-	return p, view, ui.picker(v, &p)
+	return p, view, errors.Join(err, ui.picker(v, &p))
 }
 
 func (ui *UI) showUpdate(v *visit) error {

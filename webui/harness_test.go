@@ -2,6 +2,7 @@ package webui_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
+	"kiosc/manager/incoming"
 	"kiosc/manager/service"
 	"kiosc/webui"
 )
@@ -33,6 +35,7 @@ type site struct {
 	ui      *webui.UI
 	svc     *service.Service
 	addr    string
+	uploads string // as addr, of the server for paths below /files/
 	project string
 	session map[string]string // user name → session secret
 	users   map[string]string // user name → user id
@@ -82,12 +85,22 @@ func (s *site) serve() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
 	s.addr = listener.Addr().String()
-	done := make(chan error, 1)
+	app.Handler()
+	uploads := incoming.Server(app)
+	forUploads, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(s.t, err)
+	s.uploads = forUploads.Addr().String()
+	done := make(chan error, 2)
 	go func() { done <- app.Listener(listener) }()
+	go func() { done <- uploads.Serve(forUploads) }()
 	s.t.Cleanup(func() {
 		s.ui.Close()
+		client.CloseIdleConnections()
 		require.NoError(s.t, app.ShutdownWithTimeout(5*time.Second))
-		require.NoError(s.t, <-done)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		require.NoError(s.t, uploads.ShutdownWithContext(ctx))
+		require.NoError(s.t, errors.Join(<-done, <-done))
 	})
 }
 
@@ -189,11 +202,20 @@ func (s *site) send(user, method, path string, form url.Values, headers ...strin
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	r, err := http.NewRequest(method, "http://"+s.addr+path, body)
-	require.NoError(s.t, err)
 	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		headers = append(headers, "Content-Type", "application/x-www-form-urlencoded")
 	}
+	return s.sendBody(user, method, path, body, headers...)
+}
+
+func (s *site) sendBody(user, method, path string, body io.Reader, headers ...string) answer {
+	s.t.Helper()
+	addr := s.addr
+	if strings.HasPrefix(path, "/files/") {
+		addr = s.uploads
+	}
+	r, err := http.NewRequest(method, "http://"+addr+path, body)
+	require.NoError(s.t, err)
 	if user != "" {
 		r.AddCookie(&http.Cookie{Name: webui.SessionCookie, Value: s.session[user]})
 	}

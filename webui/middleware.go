@@ -95,11 +95,53 @@ func (ui *UI) data(h handler) fiber.Handler {
 	}
 }
 
-// visit finds out who asks, and checks the CSRF token of a POST.
-func (ui *UI) visit(c *fiber.Ctx) (*visit, error) {
+// uploading wraps a handler of a POST whose form may have files. The handler reads the form itself, as it comes, and must
+// call checkToken before it does anything for it.
+func (ui *UI) uploading(h handler) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		ui.secureHeaders(c)
+		err := refuseCrossSite(c)
+		if err == nil && !wantsJSON(c) {
+			err = refuseScripts(c)
+		}
+		var v *visit
+		if err == nil {
+			v, err = ui.visitor(c)
+		}
+		if err == nil {
+			err = h(v)
+		}
+		if err != nil {
+			return ui.fail(c, err)
+		}
+		return nil
+	}
+}
+
+// checkToken checks the CSRF token of a form with files, by the fields that came before the first of them.
+func (v *visit) checkToken(fields map[string]string) error {
+	token := v.Get("X-CSRF-Token")
+	if token == "" {
+		token = fields["csrf_token"]
+	}
+	if !auth.CheckCSRF(v.Session, token) {
+		return errStalePage
+	}
+	return nil
+}
+
+// visitor finds out who asks.
+func (ui *UI) visitor(c *fiber.Ctx) (*visit, error) {
 	v := &visit{Ctx: c, Session: strings.Clone(ui.cookie(c, SessionCookie))}
 	var err error
-	if v.Actor, err = ui.svc.BySession(v.Session); err != nil {
+	v.Actor, err = ui.svc.BySession(v.Session)
+	return v, err
+}
+
+// visit finds out who asks, and checks the CSRF token of a POST.
+func (ui *UI) visit(c *fiber.Ctx) (*visit, error) {
+	v, err := ui.visitor(c)
+	if err != nil {
 		return nil, err
 	}
 	if c.Method() != fiber.MethodPost {

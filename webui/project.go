@@ -62,6 +62,7 @@ var projectTabs = []struct {
 	{"Containers", "/containers/", auth.ViewContainer, false},
 	{"Templates", "/containertemplates/project/", auth.ViewTemplate, false},
 	{"Registries", "/containers/registries/", auth.ManageCredentials, false},
+	{"Small files", "/files/", auth.ViewFiles, false},
 	{"Members", "/project/members/", auth.ViewMembers, true},
 	{"Timeline", "/timeline/", auth.ViewTimeline, true},
 }

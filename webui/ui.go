@@ -108,5 +108,6 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerRegistries(app)
 	ui.registerActions(app)
 	ui.registerBulk(app)
+	ui.registerFiles(app)
 	ui.registerContainers(app) // last: /containers/:project fits much
 }

@@ -26,12 +26,19 @@ var alive = []state.State{state.Running, state.Restarting, state.Paused}
 var errNotFor = errors.New("there is no such file in the project of a container that runs on this node")
 
 // sendFile gives the agent a small file for one of its containers.
-func (s *session) sendFile(ctx context.Context, stream *wire.Stream, head wire.FileHeader) error {
+func (s *session) sendFile(ctx context.Context, stream *wire.Stream, head wire.FileHeader) (err error) {
+	defer func() {
+		if err != nil {
+			stream.Kill()
+		} else {
+			stream.Close() // the agent has to read what was written last
+		}
+	}()
 	stream.SetDeadline(time.Now().Add(fileTimeout))
 	f, err := s.fileFor(ctx, head)
 	if err != nil {
-		answer := &wire.FileAnswer{Error: err.Error(), Missing: errors.Is(err, errNotFor)}
-		return errors.Join(err, wire.Write(stream, answer), stream.Close())
+		s.logger.Debug("an agent's container gets no small file", "container", head.Container, "file", head.File, "reason", err)
+		return wire.Write(stream, &wire.FileAnswer{Error: err.Error(), Missing: errors.Is(err, errNotFor)})
 	}
 	err = wire.Write(stream, &wire.FileAnswer{Hash: f.Hash, Size: f.Size, ContentType: f.ContentType})
 	if err != nil {
@@ -46,7 +53,7 @@ func (s *session) sendFile(ctx context.Context, stream *wire.Stream, head wire.F
 	if _, err := io.Copy(stream, s.hub.store.FileContent(&f)); err != nil {
 		return fmt.Errorf("sending the file: %w", err)
 	}
-	return stream.Close()
+	return nil
 }
 
 // fileFor looks up a file for a container of the node. A manager that doesn't lead may not know yet that the container is

@@ -34,7 +34,7 @@ func (s *session) accept(ctx context.Context, streams *sync.WaitGroup) {
 	}
 }
 
-// serve runs f for a stream, in a goroutine of streams, if there is room.
+// serve runs f for a stream, in a goroutine of streams, if there is room. f ends the stream.
 func (s *session) serve(streams *sync.WaitGroup, room chan struct{}, stream *wire.Stream, what, id string, f func() error) {
 	select {
 	case room <- struct{}{}:
@@ -47,7 +47,6 @@ func (s *session) serve(streams *sync.WaitGroup, room chan struct{}, stream *wir
 	go func() {
 		defer streams.Done()
 		defer func() { <-room }()
-		defer stream.Kill()
 		err := f()
 		s.logger.Debug("a stream of an agent's ended", what, id, "reason", err)
 	}()
@@ -55,6 +54,7 @@ func (s *session) serve(streams *sync.WaitGroup, room chan struct{}, stream *wir
 
 // takeLogs tells the agent where the stored log ends and stores what follows, batch by batch. It returns why it ended.
 func (s *session) takeLogs(ctx context.Context, stream *wire.Stream, head wire.LogsHeader) error {
+	defer stream.Kill()
 	var at state.Cursor
 	// On a manager that doesn't lead the state may be behind what the leader has stored of this log.
 	if err := s.hub.node.Sync(ctx); err != nil {

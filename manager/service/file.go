@@ -415,7 +415,7 @@ func (s *Service) FileLinks(a Actor, project string) (links []FileLink, err erro
 		}
 		paths := treePaths("", &all)[len(all.Folders):]
 		for i := range all.Files {
-			links = append(links, FileLink{Label: "/" + paths[i], URL: s.fileLink(&all.Files[i])})
+			links = append(links, FileLink{Label: "/" + paths[i], URL: s.FileLink(&all.Files[i])})
 		}
 		return nil
 	})
@@ -425,7 +425,8 @@ func (s *Service) FileLinks(a Actor, project string) (links []FileLink, err erro
 // linkSafe escapes what a shell within a command would take for its own.
 var linkSafe = strings.NewReplacer("$", "%24", "&", "%26")
 
-func (s *Service) fileLink(f *state.File) string {
+// FileLink is where containers of the file's project fetch it.
+func (s *Service) FileLink(f *state.File) string {
 	return "http://" + s.files.WebServer + ":8080/containers/file/serve/" + f.ID + "/" + linkSafe.Replace(url.PathEscape(f.Name))
 }
 

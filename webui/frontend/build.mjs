@@ -10,8 +10,8 @@ const here = import.meta.dirname;
 const dist = join(here, "..", "assets", "dist");
 
 // The pictures that the templates use, from bootstrap-icons.
-const icons = ["arrow-clockwise", "arrow-down", "clipboard", "download", "eye", "pause-fill", "person", "play-fill", "plus-lg",
-  "pencil", "stop-fill", "three-dots", "trash"];
+const icons = ["arrow-clockwise", "arrow-down", "clipboard", "download", "eye", "file-earmark", "folder", "pause-fill", "person", "play-fill", "plus-lg",
+  "pencil", "stop-fill", "three-dots", "trash", "upload"];
 
 await mkdir(dist, { recursive: true });
 for (const old of await readdir(dist)) {

@@ -1,5 +1,6 @@
 import { startDetail } from "./detail";
 import { startFigures } from "./figures";
+import { startInsert, startUpload } from "./files";
 import { startList } from "./list";
 import { startLobby } from "./lobby";
 import { startSelection } from "./selection";
@@ -15,6 +16,8 @@ for (const part of document.querySelectorAll<HTMLElement>("[data-figures]")) sta
 for (const row of document.querySelectorAll<HTMLElement>("tr[data-wait]")) startList(row);
 
 startSelection();
+for (const form of document.querySelectorAll<HTMLFormElement>("form[data-upload]")) startUpload(form);
+for (const part of document.querySelectorAll<HTMLElement>("[data-insert]")) startInsert(part);
 
 // Menus close like menus do.
 const menus = () => document.querySelectorAll<HTMLDetailsElement>("details.menu[open]");
