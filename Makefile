@@ -29,6 +29,7 @@ e2e: build ## the real program in a real browser
 	deploy/testbed/need-proxies
 	deploy/testbed/need-apps
 	deploy/testbed/need-slapd
+	deploy/testbed/need-registry
 	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 10m ./deploy/testbed/e2e ./manager/ldap
 
 lint:

@@ -23,6 +23,8 @@ func (ui *UI) registerActions(app *fiber.App) {
 type deletePage struct {
 	frame
 	ID, Name, Project, ProjectTitle string
+	// Volumes are the names of the container's volumes, with commas between; empty for none.
+	Volumes string
 	// Running says that the app is in use, perhaps.
 	Running bool
 }
@@ -86,7 +88,7 @@ func (ui *UI) showDelete(v *visit) error {
 		return errNotAllowed
 	}
 	return render(v.Ctx, fiber.StatusOK, deletePage{frame: ui.frame(v, "Delete container"), ID: view.ID, Name: view.Title,
-		Project: view.Project, ProjectTitle: view.ProjectTitle, Running: view.State == state.Running})
+		Project: view.Project, ProjectTitle: view.ProjectTitle, Running: view.State == state.Running, Volumes: volumeNames(&view.Spec)})
 }
 
 // deleteWait bounds how long a page waits for a container to be gone; the deletion itself goes on.

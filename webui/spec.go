@@ -243,6 +243,14 @@ func volumesText(s *state.Spec) string {
 	return strings.Join(lines, "\n")
 }
 
+func volumeNames(s *state.Spec) string {
+	var names []string
+	for _, v := range s.Volumes {
+		names = append(names, v.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func readVolumes(s *state.Spec, text string) string {
 	s.Volumes = nil
 	for line := range strings.Lines(text) {

@@ -143,13 +143,16 @@ func (k *Kiosc) node() string {
 	return identity.NodeID
 }
 
-// clearDocker removes the containers and networks with a label from the local engine.
+// clearDocker removes the containers, networks and volumes with a label from the local engine.
 func clearDocker(t testing.TB, label string) {
 	for _, id := range docker(t, "ps", "-aq", "--filter", "label="+label) {
 		docker(t, "rm", "-f", id)
 	}
 	for _, id := range docker(t, "network", "ls", "-q", "--filter", "label="+label) {
 		docker(t, "network", "rm", id)
+	}
+	for _, name := range docker(t, "volume", "ls", "-q", "--filter", "label="+label) {
+		docker(t, "volume", "rm", name)
 	}
 }
 
