@@ -83,6 +83,8 @@ type Config struct {
 	MetricsListen string
 	// LogLimits bound the log of each container; the zero value leaves them as they are.
 	LogLimits state.LogLimits
+	// SyncGrace is how long a container may be other than its last action wants before that is repeated; 0 for the default.
+	SyncGrace time.Duration
 	// CertLife is how long the certificates of nodes are valid; 0 for the default.
 	CertLife time.Duration
 	// Schedules has schedules of periodic tasks by their names, instead of their own; see tasks.Task.

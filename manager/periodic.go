@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"kiosc/manager/care"
 	"kiosc/manager/figures"
 	"kiosc/manager/tasks"
 )
@@ -15,6 +16,8 @@ const settle = 10 * time.Second
 
 // periodic are the tasks that the leader does now and then. Settings may give each another schedule.
 func (m *Manager) periodic() []tasks.Task {
+	care := care.New(care.Config{Node: m.node, Figures: m.figures, MaxInactivity: m.service.MaxInactivity(),
+		Grace: m.cfg.SyncGrace, Logger: m.cfg.Logger})
 	return []tasks.Task{
 		{Name: "check", Schedule: "30s", Timeout: 30 * time.Second, Run: m.hub.Check,
 			About: "Compares what each Docker host has with what is known of it, in case an event was missed."},
@@ -22,6 +25,14 @@ func (m *Manager) periodic() []tasks.Task {
 			About: "Drops small files whose upload was begun and has stopped."},
 		{Name: "prune-timeline", Schedule: "23 2 * * *", Timeout: 10 * time.Minute, Run: m.pruneTimeline,
 			About: "Removes events of the timeline that are older than the site keeps them."},
+		{Name: "sync", Schedule: "1m", Run: care.Sync,
+			About: "Repeats the last action of containers that are not what they should be, such as apps that have ended."},
+		{Name: "stop-expired", Schedule: "1m", Run: care.StopExpired,
+			About: "Stops apps whose maximum lifetime is over, and those unused for a threshold in minutes."},
+		{Name: "stop-inactive", Schedule: "11 1 * * *", Run: care.StopInactive,
+			About: "Stops apps that nobody has used for as many days as they may be unused."},
+		{Name: "orphans", Schedule: "30 * * * *", Timeout: 30 * time.Second, Run: m.hub.RemoveOrphans,
+			About: "Removes Docker containers of this cluster that belong to no container any more."},
 	}
 }
 

@@ -217,6 +217,7 @@ func specRows(s *state.Spec) []detailRow {
 		{Label: "Environment Secret Keys", Value: strings.Join(s.SecretKeys, ",")},
 		{Label: "Max Retries", Value: strconv.Itoa(s.MaxRetries)},
 		{Label: "Inactivity Threshold [days]", Value: strconv.Itoa(s.InactivityDays)},
+		{Label: "Inactivity Threshold [minutes]", Value: unlessZero(int64(s.InactivityMinutes), func(n int64) string { return strconv.FormatInt(n, 10) })},
 		{Label: "Docker host conditions", Value: strings.Join(s.Constraints, "\n"), Block: len(s.Constraints) > 0},
 		{Label: "CPUs reserved, limit", Value: amounts(s.ReservedMilliCPUs, s.LimitMilliCPUs, cpuText)},
 		{Label: "Memory reserved, limit", Value: amounts(s.ReservedMemory, s.LimitMemory, memoryText)},

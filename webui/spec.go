@@ -65,6 +65,26 @@ var specFields = []specField{
 		func(s *state.Spec) *int { return &s.MaxRetries }),
 	integer(field{Name: "inactivity_threshold", Label: "Inactivity threshold [days]", Help: "The app is stopped when nobody has used it for so long."},
 		func(s *state.Spec) *int { return &s.InactivityDays }),
+	more(specField{field: field{Name: "inactivity_minutes", Label: "Inactivity threshold [minutes]", Kind: "number", Max: 8,
+		Help: "The app is stopped within a few minutes when nobody has used it for so long and it isn't busy; at least 15. Empty for days only."},
+		show: func(s *state.Spec) string {
+			if s.InactivityMinutes == 0 {
+				return ""
+			}
+			return strconv.Itoa(s.InactivityMinutes)
+		},
+		read: func(s *state.Spec, text string) string {
+			s.InactivityMinutes = 0
+			if text = strings.TrimSpace(text); text == "" {
+				return ""
+			}
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return "A valid integer is required."
+			}
+			s.InactivityMinutes = n
+			return ""
+		}}),
 	text(field{Name: "command", Label: "Command", Kind: "area", Rows: 2, Max: state.MaxCommand, Help: "Instead of the image's own command. May be empty."},
 		func(s *state.Spec) *string { return &s.Command }),
 

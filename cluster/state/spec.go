@@ -25,14 +25,16 @@ const (
 	MaxPath        = 512
 	MaxEnvironment = 128 << 10
 	MaxCommand     = 32 << 10
-	MaxTimeout     = 3600            // seconds
-	MaxRetries     = 100             //
-	MaxInactivity  = 3650            // days
-	MaxLifetime    = 366 * 24 * 3600 // seconds
-	MaxGPUs        = 64              //
-	MaxVolumes     = 16              // volumes
-	MaxVolumeName  = 64              //
-	maxDepth       = 32              // levels of nesting of the environment
+	MaxTimeout     = 3600 // seconds
+	MaxRetries     = 100  //
+	MaxInactivity  = 3650 // days
+	// MinInactivityMinutes is well above the few minutes within which use becomes known.
+	MinInactivityMinutes = 15
+	MaxLifetime          = 366 * 24 * 3600 // seconds
+	MaxGPUs              = 64              //
+	MaxVolumes           = 16              // volumes
+	MaxVolumeName        = 64              //
+	maxDepth             = 32              // levels of nesting of the environment
 )
 
 // PullPolicy says when a start fetches the image.
@@ -79,6 +81,8 @@ type Spec struct {
 	Command        string // split as a shell would; empty for the image's own
 	MaxRetries     int
 	InactivityDays int
+	// InactivityMinutes is a threshold that is looked at all the time, where InactivityDays is once a day; 0 for none.
+	InactivityMinutes int
 	// Constraints are conditions on the node, all of which it must meet; see ParseConstraint.
 	Constraints []string
 	// What the node must have left for the container, and what Docker lets it use: thousandths of a CPU, and bytes;
@@ -132,6 +136,9 @@ func (s *Spec) validate(f fieldErrors) {
 	checkNumber(f, "timeout", s.Timeout, 1, MaxTimeout)
 	checkNumber(f, "max_retries", s.MaxRetries, 0, MaxRetries)
 	checkNumber(f, "inactivity_threshold", s.InactivityDays, 1, MaxInactivity)
+	if s.InactivityMinutes != 0 {
+		checkNumber(f, "inactivity_minutes", s.InactivityMinutes, MinInactivityMinutes, MaxInactivity*24*60)
+	}
 	if s.Repository != "" && len(f["repository"])+len(f["tag"]) == 0 {
 		if _, err := reference.ParseNormalizedNamed(s.Image()); err != nil {
 			f.add("repository", "This is not an image name that Docker knows, such as nginx or registry.example.org/group/app.")

@@ -26,6 +26,7 @@ type specJSON struct {
 	MaxRetries     int            `json:"max_retries"`
 	InactivityDays int            `json:"inactivity_threshold"`
 
+	InactivityMinutes int               `json:"inactivity_minutes"`
 	KeepPrefix        bool              `json:"keep_prefix"`
 	Constraints       []string          `json:"constraints"`
 	CPUReservation    float64           `json:"cpu_reservation"`    // CPUs
@@ -45,7 +46,7 @@ func specOf(s *state.Spec) specJSON {
 		Title: s.Title, Description: orNull(s.Description), Repository: s.Repository, Tag: s.Tag, ContainerPort: s.Port,
 		ContainerPath: s.Path, HeartbeatURL: orNull(s.HeartbeatURL), Timeout: s.Timeout, Environment: environment(s),
 		SecretKeys: orNull(strings.Join(s.SecretKeys, ",")), Command: orNull(s.Command), MaxRetries: s.MaxRetries,
-		InactivityDays: s.InactivityDays, KeepPrefix: s.KeepPrefix, Constraints: append([]string{}, s.Constraints...),
+		InactivityDays: s.InactivityDays, InactivityMinutes: s.InactivityMinutes, KeepPrefix: s.KeepPrefix, Constraints: append([]string{}, s.Constraints...),
 		CPUReservation: float64(s.ReservedMilliCPUs) / 1000, CPULimit: float64(s.LimitMilliCPUs) / 1000,
 		MemoryReservation: s.ReservedMemory, MemoryLimit: s.LimitMemory, PullPolicy: s.PullPolicy, SharedMemory: s.SharedMemory,
 		GPUs: s.GPUs, Volumes: make(map[string]string, len(s.Volumes)), Lifetime: s.Lifetime, ReadOnlyRoot: s.ReadOnlyRoot,
@@ -92,7 +93,7 @@ func (in *input) readSpec(s *state.Spec) {
 		in.nullable(field, v, notText)
 	}
 	for field, v := range map[string]*int{"container_port": &s.Port, "timeout": &s.Timeout, "max_retries": &s.MaxRetries,
-		"inactivity_threshold": &s.InactivityDays, "max_lifetime": &s.Lifetime} {
+		"inactivity_threshold": &s.InactivityDays, "inactivity_minutes": &s.InactivityMinutes, "max_lifetime": &s.Lifetime} {
 		in.value(field, v, "A valid integer is required.")
 	}
 	for field, v := range map[string]*bool{"keep_prefix": &s.KeepPrefix, "read_only_root": &s.ReadOnlyRoot} {

@@ -21,6 +21,7 @@ import (
 	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
 	"kiosc/manager"
+	"kiosc/manager/care"
 	"kiosc/manager/dispatch"
 	"kiosc/manager/figures"
 )
@@ -43,6 +44,7 @@ type managerFlags struct {
 	web                                       webFlags
 	logLimits                                 state.LogLimits
 	schedules                                 schedules
+	syncGrace                                 seconds
 	site                                      siteFlags
 	limits                                    limitFlags
 }
@@ -54,6 +56,8 @@ func (f *managerFlags) add(cmd *cobra.Command, listen, clusterListen string) {
 	cmd.Flags().StringVar(&f.raftLog, "raft-log", string(consensus.LogBolt), "kind of Raft log of a new data directory, boltdb or wal (KIOSC_RAFT_LOG)")
 	cmd.Flags().DurationVar(&f.nodeGrace, "node-grace", time.Minute, "how long a Docker host may be unseen before its containers start elsewhere; the same on all managers (KIOSC_NODE_GRACE)")
 	f.web.add(cmd)
+	f.syncGrace = seconds(care.DefaultGrace)
+	cmd.Flags().Var(&f.syncGrace, "sync-grace", "how long a container may be other than it should before Kiosc starts it again, in seconds or such as 5m; the same on all managers (KIOSC_SYNC_GRACE)")
 	cmd.Flags().Var(&f.schedules, "task-schedule", "when periodic tasks run, as name=schedule with ; between; a schedule is an interval such as 30s, five fields as cron has them, or off; the same on all managers (KIOSC_TASK_SCHEDULE)")
 	cmd.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "address at which Prometheus may read /metrics without a login; none by default (KIOSC_METRICS_LISTEN)")
 	cmd.Flags().IntVar(&f.logLimits.Lines, "container-max-log-lines", state.DefaultLogLimits.Lines, "how many lines of each container's log are kept; the same on all managers (KIOSC_CONTAINER_MAX_LOG_LINES)")
@@ -97,7 +101,7 @@ func (f *managerFlags) config(node nodeFlags, name string, logger *slog.Logger) 
 		return manager.Config{}, err
 	}
 	return manager.Config{DataDir: node.dataDir, Listen: f.listen, Web: web, Directories: ldap, OpenID: provider, ClusterListen: f.clusterListen, Advertise: f.advertise, Name: name, Site: site, Limits: limits,
-		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, LogLimits: f.logLimits, MetricsListen: f.metricsListen, CertLife: f.certLife, Schedules: f.schedules, RaftLog: consensus.LogKind(f.raftLog),
+		NodeGrace: f.nodeGrace, FiguresEvery: f.figuresEvery, LogLimits: f.logLimits, MetricsListen: f.metricsListen, CertLife: f.certLife, Schedules: f.schedules, SyncGrace: time.Duration(f.syncGrace), RaftLog: consensus.LogKind(f.raftLog),
 		AdminPassword: os.Getenv("KIOSC_ADMIN_PASSWORD"), Version: version(), Logger: logger}, nil
 }
 

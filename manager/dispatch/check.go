@@ -51,11 +51,22 @@ func (c *checked) now() (checkCounts, <-chan struct{}) {
 // Check has each connected Docker host list what it has, in case an event was missed, and returns what came of it. It is
 // for the leader alone.
 func (h *Hub) Check(ctx context.Context) (summary string, err error) {
+	total, hosts, err := h.check(ctx)
+	return total.text(hosts), err
+}
+
+// RemoveOrphans is Check, told for those who want to know what was removed.
+func (h *Hub) RemoveOrphans(ctx context.Context) (summary string, err error) {
+	total, hosts, err := h.check(ctx)
+	return fmt.Sprintf("%d of %d Docker hosts, %d Docker containers removed", total.inventories, hosts, total.removed), err
+}
+
+func (h *Hub) check(ctx context.Context) (total checkCounts, hosts int, err error) {
 	h.mu.Lock()
 	l := h.leading
 	h.mu.Unlock()
 	if l == nil {
-		return "", state.Errorf(state.Unavailable, "This manager does not lead any more.")
+		return total, 0, state.Errorf(state.Unavailable, "This manager does not lead any more.")
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
@@ -66,7 +77,6 @@ func (h *Hub) Check(ctx context.Context) (summary string, err error) {
 		before[i], _ = one.checked.now()
 		asked[i] = one.isReady() && one.write(&wire.InventoryRequest{}) == nil
 	}
-	var total checkCounts
 	for i, one := range all {
 		if !asked[i] {
 			continue
@@ -78,7 +88,7 @@ func (h *Hub) Check(ctx context.Context) (summary string, err error) {
 			total.removed += after.removed - before[i].removed
 		}
 	}
-	return total.text(len(all)), nil
+	return total, len(all), nil
 }
 
 // awaitInventory waits until more than n inventories of the host were dealt with.

@@ -1,0 +1,312 @@
+package care_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/require"
+
+	"kiosc/cluster/consensus"
+	"kiosc/cluster/state"
+	"kiosc/manager/care"
+)
+
+const (
+	day  = 24 * time.Hour
+	soon = 20 * time.Second
+)
+
+// fixture is a Care on a cluster of one. Containers tell of times that are past.
+type fixture struct {
+	*testing.T
+	node *consensus.Node
+	care *care.Care
+	used map[string]float64 // seconds of CPU over the last five minutes; what is missing isn't known
+	net  map[string]uint64
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Parallel()
+	dir := t.TempDir()
+	store, err := state.Open(filepath.Join(dir, "state.db"))
+	require.NoError(t, err)
+	layer, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	node, err := consensus.Open(consensus.Config{Dir: filepath.Join(dir, "raft"), NodeID: "m1", Store: store,
+		Layer: loopback{layer}, Logger: slog.New(slog.DiscardHandler), Bootstrap: true})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, node.Close())
+		require.NoError(t, store.Close())
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	require.NoError(t, node.WaitLeader(ctx))
+	f := &fixture{T: t, node: node, used: make(map[string]float64), net: make(map[string]uint64)}
+	f.care = care.New(care.Config{Node: node, Figures: f, MaxInactivity: 7, Logger: slog.New(slog.DiscardHandler)})
+	f.propose(&state.UserCreated{User: state.User{ID: "u1", Name: "ana", Active: true}})
+	f.propose(&state.ProjectCreated{Project: state.Project{ID: "p1", Title: "Mice", Type: state.TypeProject}, Owner: "u1"})
+	f.propose(&state.NodeRegistered{Node: state.Node{ID: "n1", Name: "host1"}})
+	return f
+}
+
+// Recent is what the tests say.
+func (f *fixture) Recent(container string, _ time.Duration) (float64, uint64, bool) {
+	cpu, known := f.used[container]
+	return cpu, f.net[container], known
+}
+
+func (f *fixture) propose(c state.Command) any {
+	f.Helper()
+	v, err := f.node.Propose(context.Background(), c)
+	require.NoError(f, err)
+	return v
+}
+
+func ago(d time.Duration) time.Time { return time.Now().UTC().Add(-d) }
+
+// container makes one that an action led to a state some time ago.
+func (f *fixture) container(id string, action state.Action, to state.State, since time.Duration, spec func(*state.Spec)) {
+	f.Helper()
+	c := state.Container{ID: id, Project: "p1", CreatedAt: ago(30 * day), Spec: state.Spec{Title: "App " + id, Repository: "nginx", Tag: "1",
+		Port: 80, Timeout: 60, MaxRetries: 3, InactivityDays: 7}}
+	if spec != nil {
+		spec(&c.Spec)
+	}
+	f.propose(&state.ContainerCreated{Container: c, User: "ana"})
+	f.act(id, state.Start, state.Running, since)
+	if action != state.Start || to != state.Running {
+		if action != state.Start {
+			f.act(id, action, to, since)
+		} else {
+			f.observe(id, to, since)
+		}
+	}
+}
+
+func (f *fixture) act(id string, action state.Action, to state.State, since time.Duration) {
+	f.Helper()
+	f.propose(&state.ActionRequested{Container: id, Action: action, User: "ana", Time: ago(since)})
+	f.done(id, to, since)
+}
+
+// done reports the end of the action under way.
+func (f *fixture) done(id string, to state.State, since time.Duration) {
+	f.Helper()
+	c := f.read(id)
+	if c.Node == "" {
+		f.propose(&state.ContainerPlaced{Container: id, Generation: c.Generation, Node: "n1"})
+	}
+	f.propose(&state.ContainerReported{Container: id, Node: "n1", Generation: c.Generation, Seq: c.ReportSeq + 1, Done: true, State: to,
+		DockerID: fmt.Sprint(id, "-", c.Generation), Began: ago(since), StartedAt: ago(since), Time: ago(since)})
+}
+
+// failAgain makes a container fail at a time, which counts from when it ran before.
+func (f *fixture) failAgain(id string, since time.Duration) {
+	f.Helper()
+	f.observe(id, state.Running, 10*day)
+	f.observe(id, state.Exited, since)
+}
+
+// observe reports what became of the Docker container by itself.
+func (f *fixture) observe(id string, to state.State, since time.Duration) {
+	f.Helper()
+	f.propose(&state.ContainerReported{Container: id, Node: "n1", State: to, DockerID: f.read(id).DockerID, Began: ago(since),
+		StartedAt: ago(since + time.Hour), Time: ago(since)})
+}
+
+func (f *fixture) read(id string) (c *state.Container) {
+	f.Helper()
+	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+		one, _, err := tx.Container(id)
+		c = &one
+		return err
+	}))
+	return c
+}
+
+func (f *fixture) lastLine(id string) (text string) {
+	f.Helper()
+	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+		lines, _, err := tx.LogTail(id, 1)
+		text = lines[0].Text
+		return err
+	}))
+	return text
+}
+
+func (f *fixture) sync() string {
+	f.Helper()
+	summary, err := f.care.Sync(context.Background())
+	require.NoError(f, err)
+	return summary
+}
+
+func TestWhatEndedIsStartedAgainWithLongerAndLongerWaits(t *testing.T) {
+	f := newFixture(t)
+	f.container("c1", state.Start, state.Exited, 170*time.Second, nil)
+	require.Equal(t, "1 containers differ from their last action, 1 waiting", f.sync())
+	f.container("c2", state.Start, state.Exited, 190*time.Second, nil)
+	require.Equal(t, "2 containers differ from their last action, 1 repeated, 1 waiting", f.sync())
+	c := f.read("c2")
+	require.True(t, c.Pending())
+	require.Equal(t, 1, c.Retries)
+	require.Equal(t, "Syncing last registered container state (running) with current Docker state (exited)", f.lastLine("c2"))
+
+	for i, wait := range []time.Duration{3 * time.Minute, 6 * time.Minute, 12 * time.Minute} {
+		for _, over := range []bool{false, true} {
+			id := fmt.Sprint("retried-", i, over)
+			f.container(id, state.Start, state.Exited, 10*day, nil)
+			for range i {
+				c := f.read(id)
+				f.propose(&state.ActionWanted{Container: id, Generation: c.Generation, Seen: c.State, Action: state.Start, Retry: true, At: ago(day)})
+				f.done(id, state.Failed, 10*day)
+			}
+			last := wait - 10*time.Second
+			if over {
+				last = wait + 10*time.Second
+			}
+			f.failAgain(id, last)
+			f.sync()
+			require.Equal(t, over, f.read(id).Pending(), "%s after retry %d", last, i)
+		}
+	}
+}
+
+func TestThereIsAnEndToRetries(t *testing.T) {
+	f := newFixture(t)
+	f.container("c1", state.Start, state.Exited, day, nil)
+	for i := range 3 {
+		require.Equal(t, "1 containers differ from their last action, 1 repeated", f.sync())
+		require.Equal(t, i+1, f.read("c1").Retries)
+		f.done("c1", state.Failed, day)
+	}
+	require.Equal(t, "1 containers differ from their last action, 1 given up", f.sync())
+	require.False(t, f.read("c1").Pending())
+}
+
+func TestRetriesAreForgivenOnlyAfterAWhile(t *testing.T) {
+	f := newFixture(t)
+	f.container("c1", state.Start, state.Exited, time.Hour, nil)
+	f.sync()
+	f.done("c1", state.Running, 20*time.Minute)
+	f.sync()
+	require.Equal(t, 1, f.read("c1").Retries, "it may be a crash loop")
+	f.observe("c1", state.Exited, 10*time.Minute)
+	f.sync()
+	require.Equal(t, 2, f.read("c1").Retries)
+	f.done("c1", state.Running, 31*time.Minute)
+	f.sync()
+	require.Zero(t, f.read("c1").Retries)
+	require.False(t, f.read("c1").Pending())
+}
+
+func TestOtherActionsAreRepeatedToo(t *testing.T) {
+	for _, one := range []struct {
+		last state.Action
+		now  state.State
+		want state.Action
+	}{
+		{state.Stop, state.Running, state.Stop}, {state.Pause, state.Running, state.Pause}, {state.Start, state.Paused, state.Unpause},
+		{state.Restart, state.Exited, state.Restart},
+	} {
+		t.Run(string(one.last), func(t *testing.T) {
+			f := newFixture(t)
+			led := map[state.Action]state.State{state.Stop: state.Exited, state.Pause: state.Paused, state.Start: state.Running, state.Restart: state.Running}
+			f.container("c1", one.last, led[one.last], time.Hour, nil)
+			f.observe("c1", one.now, time.Hour)
+			f.sync()
+			c := f.read("c1")
+			require.True(t, c.Pending())
+			require.Equal(t, one.want, c.Action)
+		})
+	}
+}
+
+func (f *fixture) inactive() string {
+	f.Helper()
+	summary, err := f.care.StopInactive(context.Background())
+	require.NoError(f, err)
+	return summary
+}
+
+func (f *fixture) expired() string {
+	f.Helper()
+	summary, err := f.care.StopExpired(context.Background())
+	require.NoError(f, err)
+	return summary
+}
+
+func (f *fixture) visit(id string, since time.Duration) {
+	f.propose(&state.AppsAccessed{Accesses: []state.Access{{Container: id, User: "ana", First: ago(since), Last: ago(since)}}})
+}
+
+func TestUnusedAppsAreStopped(t *testing.T) {
+	f := newFixture(t)
+	long := func(s *state.Spec) { s.InactivityDays = 3000 }
+	f.container("never-visited", state.Start, state.Running, 8*day, nil)
+	f.container("young", state.Start, state.Running, 6*day, nil)
+	f.container("abandoned", state.Start, state.Running, 20*day, long)
+	f.visit("abandoned", 8*day)
+	f.container("visited", state.Start, state.Running, 20*day, nil)
+	f.visit("visited", 6*day)
+	f.container("paused", state.Pause, state.Paused, 8*day, nil)
+	f.container("stopped", state.Stop, state.Exited, 8*day, nil)
+	f.container("computing", state.Start, state.Running, 20*day, nil)
+	f.used["computing"] = 60 // of 300 seconds
+	f.container("loading", state.Start, state.Running, 20*day, nil)
+	f.used["loading"], f.net["loading"] = 1, 200<<20
+	f.container("tab", state.Start, state.Running, 20*day, nil) // an open tab asks for news
+	f.used["tab"], f.net["tab"] = 2, 1<<20
+
+	require.Equal(t, "8 running containers, 4 stopped", f.inactive())
+	for id, stopped := range map[string]bool{"never-visited": true, "young": false, "abandoned": true, "visited": false,
+		"paused": true, "stopped": false, "computing": false, "loading": false, "tab": true} {
+		require.Equal(t, stopped, f.read(id).Pending(), id)
+	}
+	require.Equal(t, "The container is stopped: nobody has used the app for 7 days, and it wasn't busy.", f.lastLine("abandoned"))
+	require.Equal(t, state.Stop, f.read("abandoned").Action)
+
+	// What is known of a computation outlives the leader's memory of it.
+	clear(f.used)
+	require.Equal(t, "4 running containers", f.inactive())
+}
+
+func TestAThresholdInMinutes(t *testing.T) {
+	f := newFixture(t)
+	half := func(s *state.Spec) { s.InactivityMinutes = 30 }
+	f.container("unused", state.Start, state.Running, 31*time.Minute, half)
+	f.container("used", state.Start, state.Running, time.Hour, half)
+	f.visit("used", 29*time.Minute)
+	f.container("computing", state.Start, state.Running, time.Hour, half)
+	f.used["computing"] = 300
+	f.container("days", state.Start, state.Running, 6*day, nil)
+	require.Equal(t, "3 running containers with a threshold in minutes, 1 stopped", f.expired())
+	require.True(t, f.read("unused").Pending())
+	require.Equal(t, "The container is stopped: nobody has used the app for 30 minutes, and it wasn't busy.", f.lastLine("unused"))
+}
+
+func TestALifetimeEnds(t *testing.T) {
+	f := newFixture(t)
+	hour := func(s *state.Spec) { s.Lifetime = 3600 }
+	f.container("old", state.Start, state.Running, 61*time.Minute, hour)
+	f.visit("old", 0)
+	f.used["old"] = 300
+	f.container("young", state.Start, state.Running, 59*time.Minute, hour)
+	require.Equal(t, "0 running containers with a threshold in minutes, 1 stopped after their lifetime", f.expired())
+	require.True(t, f.read("old").Pending())
+	require.Equal(t, "The container is stopped: its maximum lifetime of 1h0m0s is over.", f.lastLine("old"))
+}
+
+// loopback lets a Raft node of one talk to itself.
+type loopback struct{ net.Listener }
+
+func (l loopback) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", string(to), timeout)
+}
