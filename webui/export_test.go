@@ -30,7 +30,9 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
 		"account": accountPage{frame: f}, "form": formPage{frame: f}, "project": projectPage{frame: f}, "members": membersPage{frame: f},
 		"invite shown": inviteShownPage{frame: f}, "accept": acceptPage{frame: f}, "users": adminUsersPage{adminFrame: adminFrame{frame: f}},
-		"timeline": timelinePage{frame: f}, "password": passwordPage{frame: f},
+		"timeline": timelinePage{frame: f}, "password": passwordPage{frame: f}, "remote": remotePage{adminFrame: adminFrame{frame: f}},
+		"upstream": remotePage{adminFrame: adminFrame{frame: f}, Upstream: &upstreamPart{}}, "remote site": remoteSitePage{adminFrame: adminFrame{frame: f}},
+		"remote secret": remoteSecretPage{adminFrame: adminFrame{frame: f}},
 	}
 }
 
@@ -52,6 +54,13 @@ func FullPages() map[string]interface{ Render(io.Writer) error } {
 		"login":      loginPage{frame: f, Error: "e", Name: "n", Next: "/"},
 		"form":       formPage{frame: f, Error: "e", Text: "t", Warning: "w", Lost: []string{"l"}, Danger: true, Fields: []field{{Errors: []string{"x"}}}},
 		"accept":     acceptPage{frame: f, Error: "e", Fields: accountFields()},
+		"remote": remotePage{adminFrame: adminFrame{frame: f}, Error: "e", All: field{Kind: "check"},
+			Sites: []remoteRow{{ID: "i", Name: "n", URL: "u", Given: "g"}}},
+		"upstream": remotePage{adminFrame: adminFrame{frame: f}, Error: "e", Secret: field{Name: "secret", Kind: "password", Errors: []string{"x"}},
+			Upstream: &upstreamPart{Name: "n", URL: "u", Options: []string{"o"}, Running: "r", Last: "l", Took: "t", Result: "r", Failed: true,
+				Changed: "c", Skips: []skipRow{{"k", "n", "r"}}, Skipped: 3, MoreSkipped: 2}},
+		"remote site": remoteSitePage{adminFrame: adminFrame{frame: f}, Error: "e",
+			Projects: []levelRow{{ID: "i", Title: "t", Levels: []levelChoice{{Chosen: true}}}}},
 		"members": membersPage{frame: f, CanUpdate: true, CanTransfer: true, CanInvite: true, CanLeave: true, Error: "e",
 			Rows: []memberRow{{Why: "w", Choices: []roleChoice{{Here: true}}}}, Invites: []inviteRow{{Email: "e"}}},
 	}

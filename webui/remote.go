@@ -146,7 +146,8 @@ func counted(n int, thing string) string { return fmt.Sprint(n, " ", plural(n, t
 
 func (ui *UI) upstreamPart(up service.UpstreamView) *upstreamPart {
 	p := &upstreamPart{Name: up.Name, URL: up.URL, BySettings: up.BySettings, Syncs: "only when somebody asks for it",
-		Has: fmt.Sprintf("%s, %d categories and %s", counted(up.Projects, "project"), up.Categories, counted(up.Users, "user"))}
+		Has: fmt.Sprintf("%s, %d %s and %s", counted(up.Projects, "project"), up.Categories, plural(up.Categories, "category", "categories"),
+			counted(up.Users, "user"))}
 	if up.Enabled {
 		p.Syncs = "every " + strings.TrimSuffix(up.Interval.String(), "m0s") + " min"
 	}

@@ -15,7 +15,7 @@ import (
 
 func newSync() *cobra.Command {
 	cmd := &cobra.Command{Use: "sync", Short: "What is taken over from the upstream site"}
-	cmd.AddCommand(newSyncRun(), newSyncStatus(), newSyncRelease())
+	cmd.AddCommand(newSyncRun(), newSyncStatus(), newSyncSet(), newSyncRelease())
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func syncRows(v service.UpstreamView) [][]string {
 		by = "every " + v.Interval.String()
 	}
 	rows := [][]string{{"Site mode", modeTarget}, {"Upstream site", orDash(strings.TrimSpace(v.Name + " " + v.URL))}, {"Syncs", by},
-		{"Taken over", fmt.Sprintf("%d projects, %d categories, %d users", v.Projects, v.Categories, v.Users)}}
+		{"Taken over", fmt.Sprintf("projects: %d, categories: %d, users: %d", v.Projects, v.Categories, v.Users)}}
 	if v.Task != nil && v.Task.Last != nil {
 		rows = append(rows, []string{"Last sync", ago(&v.Task.Last.At, time.Now()) + ": " + v.Task.Last.Summary + v.Task.Last.Error})
 	}
@@ -82,6 +82,27 @@ func syncRows(v service.UpstreamView) [][]string {
 	return rows
 }
 
+func newSyncSet() *cobra.Command {
+	var admin adminFlags
+	cmd := &cobra.Command{
+		Use: "set NAME URL", Short: "Set the upstream site, with its secret from standard input",
+		Long: "Sets which site projects are taken over from, as the admin page does. The secret that the upstream site has for this one is\n" +
+			"read from standard input, and stored encrypted.\n\n" + reachHelp,
+		Example: "  kiosc sync set \"SODAR of the institute\" https://sodar.example.org < secret-file",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			line, err := firstLine(cmd.InOrStdin())
+			if err != nil {
+				return fmt.Errorf("reading the secret: %w", err)
+			}
+			in := service.UpstreamInput{Name: args[0], URL: args[1], Secret: line}
+			return admin.call(cmd.Context(), "sync-source", in, &struct{}{})
+		},
+	}
+	admin.add(cmd)
+	return cmd
+}
+
 func newSyncRelease() *cobra.Command {
 	var admin adminFlags
 	var in service.ReleaseInput
@@ -98,7 +119,7 @@ func newSyncRelease() *cobra.Command {
 			if err := admin.call(cmd.Context(), "sync-release", in, &out); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d projects and %d users released\n", out.Projects.Changed, out.Users.Changed)
+			fmt.Fprintf(cmd.OutOrStdout(), "released projects and categories: %d, users: %d\n", out.Projects.Changed, out.Users.Changed)
 			return nil
 		},
 	}
@@ -218,7 +239,7 @@ func newRemoteSiteGive() *cobra.Command {
 			if err := admin.call(cmd.Context(), "remote-site-give", in, &out); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is given %d projects\n", plain(out.Name), out.Given)
+			fmt.Fprintf(cmd.OutOrStdout(), "projects that %s is given: %d\n", plain(out.Name), out.Given)
 			return nil
 		},
 	}

@@ -137,13 +137,21 @@ func readPassword(cmd *cobra.Command, stdin bool, in *service.UserInput) error {
 	if !stdin {
 		return nil
 	}
-	line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxPasswordLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	password, err := firstLine(cmd.InOrStdin())
+	if err != nil {
 		return fmt.Errorf("reading the password: %w", err)
 	}
-	password := strings.TrimRight(line, "\r\n")
 	in.Password = &password
 	return nil
+}
+
+// firstLine reads a password, or another secret.
+func firstLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, maxPasswordLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
 }
 
 func newUserLs() *cobra.Command {

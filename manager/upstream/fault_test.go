@@ -35,6 +35,7 @@ func TestFaultsChangeNothing(t *testing.T) {
 		require.Contains(t, string(raw), from)
 		return reply(strings.Replace(string(raw), from, to, 1))
 	}
+	var sent atomic.Int32
 	cases := []struct {
 		name, want string
 		handler    http.HandlerFunc
@@ -65,6 +66,8 @@ func TestFaultsChangeNothing(t *testing.T) {
 		{"no name", "no name", changed(`"username":"olga"`, `"username":""`)},
 		{"a category that isn't there", "is not in it", changed(`"parent_uuid":"`+id("Lab/"), `"parent_uuid":"`+id("ghost"))},
 		{"a project in itself", "in a project", changed(`"parent_uuid":"`+id("Lab/"), `"parent_uuid":"`+id("Mice"))},
+		{"a category in itself", "is in itself", changed(`"parent_uuid":null`, `"parent_uuid":"`+id("Lab/")+`"`)},
+		{"too deep", "nested more than 32 levels", reply(string(deep(40).json()))},
 		{"two roles of a user", "two roles", changed(`"user":"olga"`, `"user":"otto@ACME"`)},
 		{"two owners", "2 owners", changed(`"role":"project contributor"`, `"role":"project owner"`)},
 		{"no roles", "has none", reply(`{"users":{},"projects":{"` + id("Mice") + `":{"title":"Mice","type":"PROJECT","level":"READ_ROLES"}}}`)},
@@ -78,6 +81,7 @@ func TestFaultsChangeNothing(t *testing.T) {
 				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
 					return
 				}
+				sent.Add(1)
 			}
 		}},
 		{"elsewhere", "redirects to another address", func(w http.ResponseWriter, r *http.Request) {
@@ -97,8 +101,33 @@ func TestFaultsChangeNothing(t *testing.T) {
 			require.Equal(t, before, s.tree())
 		})
 	}
+	require.Less(t, sent.Load(), int32(90), "no more is read than may be")
 	s.mustSync(good.serve(t), options)
 	require.Empty(t, s.result().Error, "and then all is well")
+}
+
+// deep is an answer with as many categories in each other.
+func deep(levels int) *answer {
+	a := newAnswer()
+	a.user("mona@ACME", "acme")
+	parent := ""
+	for i := range levels {
+		title := fmt.Sprint("Category ", i, "/")
+		a.project(title, parent, "mona@ACME=owner")
+		parent = title
+	}
+	a.project("Low", parent, "mona@ACME=owner")
+	return a
+}
+
+func TestAsDeepAsAKioscGoes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.mustSync(deep(state.MaxDepth).serve(t), options)
+	require.Zero(t, s.result().Skipped)
+	require.Len(t, s.tree(), state.MaxDepth+1)
+	_, err := s.sync(deep(state.MaxDepth+1).serve(t), options)
+	require.ErrorContains(t, err, "nested more than 32 levels")
 }
 
 func TestRedirectsOnTheSameSite(t *testing.T) {
