@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ type Host struct {
 	mu         sync.Mutex
 	containers map[string]wire.Observed
 	seq        uint64
-	orders     *wire.Stream // the newest
+	orders     *wire.Stream             // the newest
+	sessions   map[string]*wire.Session // by the manager's address
 
 	writing sync.Mutex
 }
@@ -100,6 +102,12 @@ func (h *Host) session(ctx context.Context, address string, credentials *pki.Cre
 	if refused, is := msg.(*wire.Refusal); is {
 		return fmt.Errorf("refused: %s", refused.Reason)
 	}
+	h.mu.Lock()
+	if h.sessions == nil {
+		h.sessions = make(map[string]*wire.Session)
+	}
+	h.sessions[address] = link
+	h.mu.Unlock()
 	up()
 	go func() { // ends with the session
 		for {
@@ -124,6 +132,32 @@ func (h *Host) session(ctx context.Context, address string, credentials *pki.Cre
 			stream.Kill()
 		}
 	}
+}
+
+// File asks the manager at an address for a small file, as for one of the host's containers.
+func (h *Host) File(ctx context.Context, manager string, head wire.FileHeader) (*wire.FileAnswer, []byte, error) {
+	h.mu.Lock()
+	link := h.sessions[manager]
+	h.mu.Unlock()
+	if link == nil {
+		return nil, nil, errors.New("there is no session with " + manager)
+	}
+	stream, err := link.Open(ctx, wire.File, head)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer stream.Kill()
+	stream.SetDeadline(time.Now().Add(timeout))
+	msg, err := wire.Read(stream)
+	answer, ok := msg.(*wire.FileAnswer)
+	if err != nil || !ok || answer.Error != "" {
+		return answer, nil, err
+	}
+	if err := wire.Write(stream, &wire.FileWanted{}); err != nil {
+		return answer, nil, err
+	}
+	content, err := io.ReadAll(stream)
+	return answer, content, err
 }
 
 // sendFigures ends with the stream.
