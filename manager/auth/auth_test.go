@@ -92,3 +92,21 @@ func TestRights(t *testing.T) {
 	t.Logf("compared %d cells", cells)
 	require.False(t, auth.Can(state.User{Active: true, Superuser: true}, state.Owner, auth.RightFor("explode")))
 }
+
+// FuzzParseAuthorization looks for headers that are taken for more than they are.
+func FuzzParseAuthorization(f *testing.F) {
+	for _, header := range []string{"", "token", "token kiosc_abc", "Bearer  kiosc_abc ", "Basic kiosc_abc", "TOKEN\tkiosc_x", "token kiosc_a b", "token  "} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		token, ok := auth.ParseAuthorization(header)
+		if !ok {
+			return
+		}
+		require.True(t, strings.HasPrefix(token, auth.TokenPrefix))
+		require.Equal(t, strings.TrimSpace(token), token)
+		scheme, rest, _ := strings.Cut(header, " ")
+		require.Contains(t, []string{"token", "bearer"}, strings.ToLower(scheme))
+		require.Equal(t, token, strings.TrimSpace(rest), "nothing but the token")
+	})
+}
