@@ -106,7 +106,9 @@ func (ui *UI) eventRow(e state.Event) eventRow {
 	}
 	row.Parts = append(row.Parts, eventPart{Text: text})
 	for _, k := range slices.Sorted(maps.Keys(e.Extra)) {
-		row.Extra = append(row.Extra, k+": "+e.Extra[k])
+		if e.Extra[k] != "" {
+			row.Extra = append(row.Extra, k+": "+e.Extra[k])
+		}
 	}
 	return row
 }

@@ -215,7 +215,7 @@ func (s *Service) ByName(name string) (a Actor, err error) {
 		if err == nil && (!ok || !user.Active) {
 			err = state.Errorf(state.NotFound, "There is no active user of this name.")
 		}
-		a = Actor{User: user}
+		a = Actor{User: user, Console: true}
 		return err
 	})
 	return a, err
