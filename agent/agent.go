@@ -49,6 +49,7 @@ type Agent struct {
 	watch     *watch
 	links     *links
 	lease     *lease
+	hearts    *heartbeats
 	figures   figures
 	files     *files
 
@@ -66,6 +67,7 @@ func New(cfg Config) *Agent {
 	a.watch = newWatch(a)
 	a.links = newLinks(a)
 	a.lease = newLease()
+	a.hearts = newHeartbeats(a)
 	a.figures.engine = cfg.Engine
 	a.files = newFiles(a)
 	return a
@@ -78,7 +80,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.followers.stop()
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease, a.files.run} {
+	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease, a.hearts.run, a.files.run} {
 		running.Add(1)
 		go func() {
 			defer running.Done()

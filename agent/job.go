@@ -95,6 +95,9 @@ func (j *job) step(text string, percent int) {
 }
 
 func (j *job) report(ctx context.Context, done bool, state string, o wire.Observed) error {
+	if o.DockerID != "" {
+		j.agent.hearts.tell(&o)
+	}
 	r := &wire.Report{Container: j.order.Container, Generation: j.order.Generation, Done: done, State: state, Observed: o, Lines: j.lines}
 	j.lines = nil
 	return j.agent.reports.add(ctx, r)

@@ -159,6 +159,9 @@ func (w *watch) inventory(ctx context.Context) *wire.Inventory {
 		w.agent.logger.Warn("Docker does not list its containers", "error", err)
 		return &wire.Inventory{Away: true}
 	}
+	for i := range seen {
+		w.agent.hearts.tell(&seen[i])
+	}
 	return &wire.Inventory{Containers: seen}
 }
 
@@ -203,5 +206,6 @@ func (a *Agent) observe(ctx context.Context, container, dockerID string) error {
 		return err
 	}
 	a.watch.note(&o)
+	a.hearts.tell(&o)
 	return a.reports.add(ctx, &wire.Report{Container: container, State: o.State, Observed: o})
 }

@@ -86,3 +86,23 @@ func TestTheBell(t *testing.T) {
 	require.Contains(t, live, `"state_bell":"Should be running"`)
 	require.Contains(t, live, `"last_action":"start (0/5)"`)
 }
+
+func TestAnAppThatDoesntAnswer(t *testing.T) {
+	s := newSite(t)
+	c := s.container("App")
+	s.report(c, state.Running)
+	s.propose(&state.ContainerReported{Container: c, Node: "n1", DockerID: "d0c4e7", State: state.Running, IP: "172.30.0.2", Silent: true})
+	for _, page := range []string{"/containers/detail/" + c, "/containers/" + s.project} {
+		body := s.get("guest", page).body
+		require.Contains(t, body, "running (not answering)")
+		require.Contains(t, body, `href="/containers/proxy/lobby/`+c+`"`, "the lobby waits for it")
+	}
+	lobby := s.get("guest", "/containers/proxy/lobby/"+c)
+	require.Equal(t, http.StatusOK, lobby.status)
+	require.Contains(t, lobby.body, "waiting for the app to answer")
+	live := s.get("guest", "/containers/ajax/get-dynamic-details/"+c).body
+	require.Contains(t, live, `"state":"running"`)
+	require.Contains(t, live, `"answering":false`)
+	s.propose(&state.ContainerReported{Container: c, Node: "n1", DockerID: "d0c4e7", State: state.Running, IP: "172.30.0.2"})
+	require.Equal(t, http.StatusFound, s.get("guest", "/containers/proxy/lobby/"+c).status)
+}

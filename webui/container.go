@@ -140,7 +140,7 @@ var buttons = []control{
 
 func controlsOf(view service.ContainerView, csrf string) controls {
 	c := controls{ID: view.ID, Title: view.Title, CSRF: csrf, CanOpen: view.Rights[auth.ProxyContainer],
-		Running: view.State == state.Running, AppURL: appURL(view.ID, view.Path),
+		Running: view.State == state.Running && !view.Silent, AppURL: appURL(view.ID, view.Path),
 		CanUpdate: view.Rights[auth.EditContainer], CanDelete: view.Rights[auth.DeleteContainer], DeleteAllowed: view.Allowed[state.Delete]}
 	for _, b := range buttons {
 		if view.Rights[auth.RightFor(b.Action)] {

@@ -27,6 +27,8 @@ type liveState struct {
 	// LastDockerLog is null for never.
 	LastDockerLog *string `json:"date_last_docker_log"`
 	Retries       int     `json:"retries"`
+	// Answering is false while the container runs and doesn't answer at its heartbeat URL.
+	Answering bool `json:"answering"`
 	// LastAction is what was wanted last; ImageID and the others are as the details show them.
 	LastAction string `json:"last_action"`
 	ImageID    string `json:"image_id"`
@@ -64,7 +66,7 @@ func (ui *UI) liveState(view service.ContainerView) liveState {
 	if view.HostPort != 0 {
 		l.HostPort = strconv.Itoa(view.HostPort)
 	}
-	l.Retries = view.Retries
+	l.Retries, l.Answering = view.Retries, view.State != state.Running || !view.Silent
 	if view.Action != "" {
 		l.LastAction = fmt.Sprintf("%s (%d/%d)", view.Action, view.Retries, view.MaxRetries)
 	}

@@ -51,12 +51,15 @@ func (ui *UI) lobby(v *visit) error {
 		return errNotAllowed
 	}
 	next := nextInApp(view, v.Query("next"))
-	if view.State == state.Running && !view.Pending() {
+	if view.State == state.Running && !view.Pending() && !view.Silent {
 		return v.Redirect(next)
 	}
 	p := lobbyPage{frame: ui.frame(v, view.Title), ID: view.ID, Name: view.Title, Project: view.Project,
 		ProjectTitle: view.ProjectTitle, State: ui.liveState(view), Next: next, AppPrefix: appURL(view.ID, ""),
 		Failed: view.State == state.Failed && !view.Pending(), CanLogs: view.Rights[auth.ViewLogs]}
+	if view.State == state.Running && view.Silent && !view.Pending() {
+		p.State.Ongoing, p.State.Step = true, "waiting for the app to answer"
+	}
 	if p.Failed && p.CanLogs {
 		entries, _, err := ui.svc.Logs(v.Actor, container, service.LogFilter{}, lobbyLines)
 		if err != nil {

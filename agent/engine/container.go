@@ -85,6 +85,7 @@ func (e *Engine) Inspect(ctx context.Context, dockerID string) (wire.Observed, e
 		o.StartedAt = at.UTC()
 	}
 	o.IP, o.HostPort = e.reachedAt(info)
+	o.Heartbeat = info.Config.Labels[labelHeartbeat]
 	return o, nil
 }
 

@@ -31,6 +31,9 @@ func (e *Engine) describe(m Making) (*container.Config, *container.HostConfig) {
 			labelGeneration: strconv.FormatUint(m.Generation, 10), labelPlacement: strconv.FormatUint(m.Placement, 10),
 			labelProject: spec.Project},
 	}
+	if spec.Heartbeat != "" {
+		config.Labels[labelHeartbeat] = strconv.Itoa(spec.Port) + spec.Heartbeat
+	}
 	processes := spec.MaxProcesses
 	if processes <= 0 {
 		processes = DefaultMaxProcesses

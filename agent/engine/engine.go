@@ -39,6 +39,7 @@ const (
 	labelNode       = "kiosc.node"
 	labelProject    = "kiosc.project"
 	labelVolume     = "kiosc.volume"
+	labelHeartbeat  = "kiosc.heartbeat" // port and path
 	labelBinary     = "kiosc.binary"
 )
 

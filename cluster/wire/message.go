@@ -131,6 +131,10 @@ type Observed struct {
 	StartedAt time.Time
 	// Interrupted says that the process was ended by a restart of Docker or of the host, not by itself.
 	Interrupted bool
+	// Heartbeat is where the app is asked whether it answers, port and path, from the label; empty for nowhere. Silent says
+	// that it doesn't.
+	Heartbeat string `cbor:",omitempty"`
+	Silent    bool   `cbor:",omitempty"`
 }
 
 // Order tells an agent what a container should be. Orders are idempotent: the same one may come any number of times.
@@ -178,6 +182,8 @@ type Spec struct {
 	ReadOnlyRoot bool `cbor:",omitempty"`
 	// Volumes are those of the project that the container has. An order to delete has only those to be deleted with it.
 	Volumes []Volume `cbor:",omitempty"`
+	// Heartbeat is the path at which the app is asked whether it answers; empty for none.
+	Heartbeat string `cbor:",omitempty"`
 	// PullPolicy is missing (also where it is empty), always or never.
 	PullPolicy string `cbor:",omitempty"`
 	// Registry is the login for the image's registry; nil for none. An agent keeps it for as long as the order lasts, in

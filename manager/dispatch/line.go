@@ -251,7 +251,7 @@ func (l *line) store(ctx context.Context, r *wire.Report) (news bool, err error)
 	c := &state.ContainerReported{
 		Container: r.Container, Node: l.node, Generation: r.Generation, Seq: r.Seq, Done: r.Done, State: state.State(r.State),
 		DockerID: o.DockerID, ImageID: o.ImageID, IP: o.IP, HostPort: o.HostPort, ExitCode: o.ExitCode,
-		StartedAt: o.StartedAt.UTC(), Interrupted: o.Interrupted, Time: now, Began: now,
+		StartedAt: o.StartedAt.UTC(), Interrupted: o.Interrupted, Time: now, Began: now, Silent: o.Silent,
 	}
 	if !o.StartedAt.IsZero() && o.StartedAt.Before(now) {
 		c.Began = c.StartedAt

@@ -93,8 +93,10 @@ func specOf(c *state.Container, key Opener, appsAtRoot bool, fileHost string) (w
 	if err != nil {
 		return wire.Spec{}, err
 	}
+	heartbeat, _ := c.Heartbeat()
 	return wire.Spec{
-		Project: c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port, Timeout: time.Duration(c.Timeout) * time.Second,
+		Heartbeat: heartbeat,
+		Project:   c.Project, Image: c.Image(), Command: command, Env: env, Port: c.Port, Timeout: time.Duration(c.Timeout) * time.Second,
 		LimitMilliCPUs: c.LimitMilliCPUs, LimitMemory: c.LimitMemory, ReservedMemory: c.ReservedMemory,
 		FileHost: fileHost, Volumes: volumes(c.Volumes),
 		SharedMemory: c.SharedMemory, GPUs: c.GPUs, ReadOnlyRoot: c.ReadOnlyRoot, PullPolicy: string(c.PullPolicy),

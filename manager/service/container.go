@@ -176,6 +176,9 @@ func (s *Service) define(a Actor, c *state.Container, in ContainerInput) (err er
 	if err := s.checkSite(&c.Spec); err != nil {
 		return err
 	}
+	if _, ok := c.Heartbeat(); !ok && c.HeartbeatURL != "" {
+		return wrongField("heartbeat_url", "Give a path of the app, such as /health. Other addresses are not asked.")
+	}
 	c.Secrets, err = s.seal(c.ID, &c.Spec, c.Secrets)
 	return err
 }

@@ -14,7 +14,7 @@ export function startList(row: HTMLElement): void {
         if (answer.ok) {
           const s: LiveState = await answer.json();
           apply(row, s);
-          if (!s.ongoing) return;
+          if (!s.ongoing && s.answering) return;
         }
       } catch {
         // No connection: tried again.

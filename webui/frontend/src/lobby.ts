@@ -63,6 +63,10 @@ class Lobby {
       this.waiting("Container is loading ...", s.step ? s.step + percent : `${s.state_shown} …`);
       showProgress(this.part("bar") as HTMLProgressElement | null, s.percent);
       this.toggle("bar", s.percent >= 0);
+    } else if (s.state === "running" && !s.answering) {
+      this.probing = false;
+      this.waiting("Container is loading ...", "waiting for the app to answer");
+      this.toggle("bar", false);
     } else if (s.state === "running") {
       void this.probe();
     } else if (s.state === "failed") {

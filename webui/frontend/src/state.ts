@@ -15,6 +15,7 @@ export interface LiveState {
   step: string;
   percent: number;
   ongoing: boolean;
+  answering: boolean;
   allowed: string[];
 }
 
@@ -60,5 +61,5 @@ export function apply(root: HTMLElement, s: LiveState): void {
     button.hidden = !s.allowed.includes(button.dataset.action ?? "");
   }
   const open = root.querySelector<HTMLAnchorElement>("[data-open]");
-  if (open) open.href = (s.state === "running" ? open.dataset.app : open.dataset.lobby) ?? "";
+  if (open) open.href = (s.state === "running" && s.answering ? open.dataset.app : open.dataset.lobby) ?? "";
 }

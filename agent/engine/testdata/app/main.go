@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,8 @@ func main() {
 	switch os.Args[1] {
 	case "serve":
 		serve(os.Args[2])
+	case "health":
+		health(os.Args[2])
 	case "fetch":
 		fetch(os.Args[2])
 	case "burn":
@@ -83,6 +86,24 @@ func serve(port string) {
 			io.Copy(conn, conn)
 		}()
 	}
+}
+
+// health fails three times, answers once, by leading elsewhere, and fails from then on.
+func health(port string) {
+	go func() {
+		wait()
+		os.Exit(0)
+	}()
+	var asked atomic.Int32
+	http.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("full") == "1" && asked.Add(1) == 4 {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+port, nil))
+	os.Exit(1)
 }
 
 // asked is a request that a client wants fetch to make, got what it came to.
