@@ -30,7 +30,7 @@ type Upload struct {
 	At          time.Time // when the last chunk came
 }
 
-// ChunkUploaded adds the next chunk to an upload. The first begins it.
+// ChunkUploaded adds the next chunk to an upload. The first begins it. The last one may come again.
 type ChunkUploaded struct {
 	Upload, Project, User string
 	Number                uint32 // from 0
@@ -50,6 +50,9 @@ func (c *ChunkUploaded) apply(tx *Tx) (any, error) {
 		if u, err = tx.beginUpload(c); err != nil {
 			return nil, err
 		}
+	}
+	if u.Project == c.Project && u.Chunks == c.Number+1 {
+		return nil, nil // it is there, and its sender didn't hear of it
 	}
 	switch {
 	case u.Project != c.Project || u.Chunks != c.Number || len(c.Data) == 0 || len(c.Data) > FileChunk,

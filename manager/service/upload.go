@@ -30,6 +30,10 @@ const (
 	maxUploadTime = 30 * time.Minute
 	// uploadWait is how long an upload waits for its turn.
 	uploadWait = 15 * time.Second
+	// chunkPatience is for how long a chunk is tried again while there is no leader, so that an election doesn't end
+	// uploads; chunkAgain is the wait between.
+	chunkPatience = 20 * time.Second
+	chunkAgain    = 500 * time.Millisecond
 	// dropTimeout bounds the removal of what is left of an upload. What stays is dropped later, see DropIdleUploads.
 	dropTimeout = 5 * time.Second
 )
@@ -170,9 +174,18 @@ func (u *Upload) store(ctx context.Context, chunk []byte, sum hash.Hash) error {
 	// Counted first: one whose outcome is not known has to be dropped, too.
 	u.content.Chunks, u.content.Size = number+1, u.content.Size+int64(len(chunk))
 	sum.Write(chunk)
-	_, err := u.service.node.Propose(ctx, &state.ChunkUploaded{Upload: u.id, Project: u.project, User: u.actor.User.ID,
-		Number: number, Data: chunk, At: now(), Limits: u.service.files.Limits})
-	return err
+	for end := time.Now().Add(chunkPatience); ; {
+		_, err := u.service.node.Propose(ctx, &state.ChunkUploaded{Upload: u.id, Project: u.project, User: u.actor.User.ID,
+			Number: number, Data: chunk, At: now(), Limits: u.service.files.Limits})
+		if state.CodeOf(err) != state.Unavailable || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(chunkAgain):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // fill reads until p is full. Unlike io.ReadFull it leaves a reader's error as it is: a body that breaks off must not
