@@ -32,6 +32,10 @@ type API struct {
 	service *service.Service
 	opts    Options
 
+	routes      []string // method and path of each
+	described   []described
+	description []byte
+
 	downloads chan struct{} // one taken for each download of a log
 
 	closing context.Context
@@ -58,6 +62,7 @@ func (a *API) Register(app *fiber.App) {
 	a.registerFiles(app)
 	a.registerContainers(app)
 	a.registerTemplates(app)
+	a.registerDescription(app)
 }
 
 // unasked are headers of every answer: what is shown belongs to one caller, and is never anything but what it says.

@@ -30,6 +30,16 @@ type outcomeJSON struct {
 	Detail    *string `json:"detail"`
 }
 
+type bulkJSON struct {
+	Results []outcomeJSON `json:"results"`
+}
+
+// bulkInput is what a request says of a selection.
+type bulkInput struct {
+	Action     string   `json:"action"` // start, stop, restart or delete
+	Containers []string `json:"containers"`
+}
+
 // actOnSelection asks for an action on several containers. The answer is 200 also where some were refused.
 func (a *API) actOnSelection(c *fiber.Ctx, actor service.Actor) error {
 	in, err := decode(c)
@@ -53,9 +63,7 @@ func (a *API) actOnSelection(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	out := struct {
-		Results []outcomeJSON `json:"results"`
-	}{Results: make([]outcomeJSON, len(outcomes))}
+	out := bulkJSON{Results: make([]outcomeJSON, len(outcomes))}
 	for i, o := range outcomes {
 		out.Results[i] = outcomeJSON{UUID: o.Container, Title: orNull(o.Title), Submitted: o.Err == nil, Detail: a.detailOf(o.Err)}
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
+	"kiosc/manager/figures"
 	"kiosc/manager/service"
 )
 
@@ -18,31 +20,65 @@ var containerMedia = media{"application/vnd.bihealth.kiosc-server.containers+jso
 // is an unknown address, and none of it is left over for the pages' /containers/:project.
 func (a *API) registerContainers(app *fiber.App) {
 	api := app.Group("/containers/api")
-	a.route(api, "/detail/:container<guid>", containerMedia, reading(a.showContainer))
-	a.route(api, "/logs/:container<guid>", containerMedia, reading(a.showLog))
-	a.route(api, "/logs/:container<guid>/download", anyMedia, reading(a.downloadLog))
-	a.route(api, "/stats/:container<guid>", containerMedia, reading(a.showFigures))
-	a.route(api, "/stats/project/:project<guid>", containerMedia, reading(a.showProjectFigures))
-	a.route(api, "/stats/node/:node<guid>", containerMedia, reading(a.showNodeFigures))
-	a.route(api, "/create/:project<guid>", containerMedia, methods{fiber.MethodPost: a.createContainer})
+	a.route(api, "/detail/:container<guid>", containerMedia, reading(a.showContainer)).
+		get(about{summary: "Show a container", right: auth.ViewContainer, out: containerJSON{}})
+	a.route(api, "/logs/:container<guid>", containerMedia, reading(a.showLog)).
+		get(about{summary: "Read a part of a container's log", right: auth.ViewLogs, out: logPage{}, query: append([]query{
+			{"after", "integer", "the place after which to begin; next of the part before"}, {"last", "integer", "so many of the last lines instead"}}, logQueries...)})
+	a.route(api, "/logs/:container<guid>/download", anyMedia, reading(a.downloadLog)).
+		get(about{summary: "Download a container's whole log", right: auth.ViewLogs, text: "text/plain",
+			query: append([]query{{"format", "string", "text, or jsonl for a JSON object each line"}}, logQueries...)})
+	a.route(api, "/stats/:container<guid>", containerMedia, reading(a.showFigures)).
+		get(about{summary: "Show what a container uses", right: auth.ViewContainer, out: figures.Report{}})
+	a.route(api, "/stats/project/:project<guid>", containerMedia, reading(a.showProjectFigures)).
+		get(about{summary: "Show what the containers of a project use", right: auth.ViewContainer, out: figures.Report{}})
+	a.route(api, "/stats/node/:node<guid>", containerMedia, reading(a.showNodeFigures)).
+		get(about{summary: "Show what the containers of a Docker host use", right: auth.Administer, out: figures.Report{}})
+	a.route(api, "/create/:project<guid>", containerMedia, methods{fiber.MethodPost: a.createContainer}).
+		post(about{summary: "Create a container", right: auth.CreateContainer, in: specJSON{}, needs: []string{"title", "repository"},
+			out: containerJSON{}, status: fiber.StatusCreated})
 	a.route(api, "/update/:container<guid>", containerMedia,
-		methods{fiber.MethodPut: a.replaceContainer, fiber.MethodPatch: a.patchContainer})
+		methods{fiber.MethodPut: a.replaceContainer, fiber.MethodPatch: a.patchContainer}).
+		put(about{summary: "Give a container a new definition; what is left out gets its default", right: auth.EditContainer, in: specChange{},
+			needs: []string{"title", "repository"}, out: containerJSON{}}).
+		patch(about{summary: "Change a container", right: auth.EditContainer, in: specChange{}, out: containerJSON{}})
 	a.route(api, "/registries/:project<guid>", containerMedia, methods{fiber.MethodGet: a.listRegistries, fiber.MethodHead: a.listRegistries,
-		fiber.MethodPost: a.setRegistry})
-	a.route(api, "/registries/:project<guid>/:host", containerMedia, methods{fiber.MethodDelete: a.removeRegistry})
-	a.route(api, "/delete/:container<guid>", containerMedia, methods{fiber.MethodDelete: a.deleteContainer})
+		fiber.MethodPost: a.setRegistry}).
+		get(about{summary: "List a project's logins for registries", right: auth.ManageCredentials, out: []registryJSON{}}).
+		post(about{summary: "Set a project's login for a registry", right: auth.ManageCredentials, in: registryInput{},
+			needs: []string{"host", "user", "password"}, out: registryJSON{}})
+	a.route(api, "/registries/:project<guid>/:host", containerMedia, methods{fiber.MethodDelete: a.removeRegistry}).
+		del(about{summary: "Remove a project's login for a registry", right: auth.ManageCredentials, status: fiber.StatusNoContent})
+	a.route(api, "/delete/:container<guid>", containerMedia, methods{fiber.MethodDelete: a.deleteContainer}).
+		del(about{summary: "Delete a container, and wait until it is gone", right: auth.DeleteContainer, status: fiber.StatusNoContent,
+			also: map[int]string{fiber.StatusAccepted: "It takes longer, and goes on", fiber.StatusBadRequest: "Docker could not remove it"}})
 	// The original starts and stops by GET, and its clients do. HEAD is left out: nobody expects it to do anything.
 	a.route(api, "/start/:container<guid>", containerMedia,
-		methods{fiber.MethodGet: tokenOnly(a.startContainer), fiber.MethodPost: a.startContainer})
+		methods{fiber.MethodGet: tokenOnly(a.startContainer), fiber.MethodPost: a.startContainer}).
+		get(about{summary: "Start a container; by API token only", right: auth.StartContainer, out: messageJSON{}}).
+		post(about{summary: "Start a container", right: auth.StartContainer, out: messageJSON{}})
 	a.route(api, "/stop/:container<guid>", containerMedia,
-		methods{fiber.MethodGet: tokenOnly(a.stopContainer), fiber.MethodPost: a.stopContainer})
+		methods{fiber.MethodGet: tokenOnly(a.stopContainer), fiber.MethodPost: a.stopContainer}).
+		get(about{summary: "Stop a container; by API token only", right: auth.StopContainer, out: messageJSON{}}).
+		post(about{summary: "Stop a container", right: auth.StopContainer, out: messageJSON{}})
 	for action, submitted := range submittedTexts {
-		a.route(api, "/"+string(action)+"/:container<guid>", containerMedia, methods{fiber.MethodPost: a.acting(action, submitted)})
+		a.route(api, "/"+string(action)+"/:container<guid>", containerMedia, methods{fiber.MethodPost: a.acting(action, submitted)}).
+			post(about{summary: capital(string(action)) + " a container", right: auth.RightFor(action), out: messageJSON{}})
 	}
-	a.route(api, "/bulk", containerMedia, methods{fiber.MethodPost: a.actOnSelection})
+	a.route(api, "/bulk", containerMedia, methods{fiber.MethodPost: a.actOnSelection}).
+		post(about{summary: "Do something with several containers; the answer says for each what came of it", in: bulkInput{},
+			needs: []string{"action", "containers"}, out: bulkJSON{}})
 	a.registerQuotas(api)
-	a.route(api, "/:project<guid>", containerMedia, reading(a.listContainers))
+	a.route(api, "/:project<guid>", containerMedia, reading(a.listContainers)).
+		get(about{summary: "List the containers of a project", right: auth.ViewContainer, query: []query{pageQuery}, out: page[containerJSON]{}})
 	api.All("/*", notFound)
+}
+
+// specChange is what a request may change of a container or template.
+type specChange struct {
+	specJSON
+	// DateModified is the one that the change is based on, which then must still hold.
+	DateModified string `json:"date_modified"`
 }
 
 // containerJSON is a container in the original's form.
@@ -247,6 +283,10 @@ func (a *API) act(c *fiber.Ctx, actor service.Actor, action state.Action, submit
 	return message(c, fiber.StatusOK, submitted)
 }
 
+type messageJSON struct {
+	Message string `json:"message"`
+}
+
 func message(c *fiber.Ctx, status int, text string) error {
-	return render(c, status, map[string]string{"message": text})
+	return render(c, status, messageJSON{text})
 }

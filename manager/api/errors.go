@@ -48,8 +48,12 @@ func (a *API) fail(c *fiber.Ctx, err error) error {
 	return detail(c, status, known.Message)
 }
 
+type detailJSON struct {
+	Detail string `json:"detail"`
+}
+
 func detail(c *fiber.Ctx, status int, text string) error {
-	return render(c, status, map[string]string{"detail": text})
+	return render(c, status, detailJSON{text})
 }
 
 // notAllowed says which methods an address has for the caller.
@@ -65,7 +69,7 @@ func notFound(c *fiber.Ctx) error {
 }
 
 // prefixes are the parts of the site where everything is JSON.
-var prefixes = []string{"/containers/api/", "/containertemplates/api/", "/files/api/", "/project/api/", "/timeline/api/"}
+var prefixes = []string{"/api/openapi", "/containers/api/", "/containertemplates/api/", "/files/api/", "/project/api/", "/timeline/api/"}
 
 // unread says why a request never reached a handler.
 var unread = map[int]string{

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/incoming"
 	"kiosc/manager/service"
 )
@@ -23,15 +24,36 @@ const maxFileForm = 1 << 20
 func (a *API) registerFiles(app *fiber.App) {
 	api := app.Group("/files/api")
 	a.route(api, "/folder/list-create/:project<guid>", filesMedia,
-		methods{fiber.MethodGet: a.listFolders, fiber.MethodHead: a.listFolders, fiber.MethodPost: a.createFolder})
+		methods{fiber.MethodGet: a.listFolders, fiber.MethodHead: a.listFolders, fiber.MethodPost: a.createFolder}).
+		get(about{summary: "List all folders of a project", right: auth.ViewFiles, out: []folderJSON{}}).
+		post(about{summary: "Add a folder", right: auth.AddFiles, in: fileInput{}, needs: []string{"name"}, out: folderJSON{}, status: fiber.StatusCreated})
 	a.route(api, "/folder/retrieve-update-destroy/:item<guid>", filesMedia, methods{fiber.MethodGet: a.showFolder,
-		fiber.MethodHead: a.showFolder, fiber.MethodPut: a.changeFolder, fiber.MethodPatch: a.changeFolder, fiber.MethodDelete: a.deleteFolder})
+		fiber.MethodHead: a.showFolder, fiber.MethodPut: a.changeFolder, fiber.MethodPatch: a.changeFolder, fiber.MethodDelete: a.deleteFolder}).
+		get(about{summary: "Show a folder", right: auth.ViewFiles, out: folderJSON{}}).
+		put(about{summary: "Change a folder", right: auth.UpdateOwnFiles, in: fileInput{}, needs: []string{"name"}, out: folderJSON{}}).
+		patch(about{summary: "Change a folder", right: auth.UpdateOwnFiles, in: fileInput{}, out: folderJSON{}}).
+		del(about{summary: "Delete an empty folder", right: auth.UpdateOwnFiles, status: fiber.StatusNoContent})
 	a.route(api, "/file/list-create/:project<guid>", filesMedia,
-		methods{fiber.MethodGet: a.listFiles, fiber.MethodHead: a.listFiles, fiber.MethodPost: a.createFile})
+		methods{fiber.MethodGet: a.listFiles, fiber.MethodHead: a.listFiles, fiber.MethodPost: a.createFile}).
+		get(about{summary: "List all files of a project", right: auth.ViewFiles, out: []fileJSON{}}).
+		post(about{summary: "Upload a file", right: auth.AddFiles, in: fileInput{}, needs: []string{"name"}, file: true, out: fileJSON{},
+			status: fiber.StatusCreated})
 	a.route(api, "/file/retrieve-update-destroy/:item<guid>", filesMedia, methods{fiber.MethodGet: a.showFile,
-		fiber.MethodHead: a.showFile, fiber.MethodPut: a.changeFile, fiber.MethodPatch: a.changeFile, fiber.MethodDelete: a.deleteFile})
-	a.route(api, "/file/serve/:item<guid>", filesMedia, reading(a.serveFile))
+		fiber.MethodHead: a.showFile, fiber.MethodPut: a.changeFile, fiber.MethodPatch: a.changeFile, fiber.MethodDelete: a.deleteFile}).
+		get(about{summary: "Show a file", right: auth.ViewFiles, out: fileJSON{}}).
+		put(about{summary: "Change a file", right: auth.UpdateOwnFiles, in: fileInput{}, needs: []string{"name"}, file: true, out: fileJSON{}}).
+		patch(about{summary: "Change a file", right: auth.UpdateOwnFiles, in: fileInput{}, file: true, out: fileJSON{}}).
+		del(about{summary: "Delete a file", right: auth.UpdateOwnFiles, status: fiber.StatusNoContent})
+	a.route(api, "/file/serve/:item<guid>", filesMedia, reading(a.serveFile)).
+		get(about{summary: "Download a file", right: auth.ViewFiles, text: "application/octet-stream"})
 	api.All("/*", notFound)
+}
+
+// fileInput is what a request may say of a file or folder.
+type fileInput struct {
+	Name        string  `json:"name"`
+	Folder      *string `json:"folder"`
+	Description *string `json:"description"`
 }
 
 // folderJSON is a folder in SODAR's form.

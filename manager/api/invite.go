@@ -4,15 +4,22 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
 func (a *API) registerInvites(api fiber.Router) {
-	a.route(api, "/invites/list/:project<guid>", projectMedia, reading(a.listInvites))
-	a.route(api, "/invites/create/:project<guid>", projectMedia, methods{fiber.MethodPost: a.createInvite})
-	a.route(api, "/invites/retrieve/:invite<guid>", projectMedia, reading(a.showInvite))
-	a.route(api, "/invites/revoke/:invite<guid>", projectMedia, methods{fiber.MethodPost: a.revokeInvite})
-	a.route(api, "/invites/resend/:invite<guid>", projectMedia, methods{fiber.MethodPost: a.resendInvite})
+	a.route(api, "/invites/list/:project<guid>", projectMedia, reading(a.listInvites)).
+		get(about{summary: "List the open invites of a project", right: auth.Invite, query: []query{pageQuery}, out: listOf[inviteJSON]()})
+	a.route(api, "/invites/create/:project<guid>", projectMedia, methods{fiber.MethodPost: a.createInvite}).
+		post(about{summary: "Invite somebody", right: auth.Invite, in: inviteInput{}, needs: []string{"email", "role"}, out: inviteJSON{},
+			status: fiber.StatusCreated})
+	a.route(api, "/invites/retrieve/:invite<guid>", projectMedia, reading(a.showInvite)).
+		get(about{summary: "Show an open invite", right: auth.Invite, out: inviteJSON{}})
+	a.route(api, "/invites/revoke/:invite<guid>", projectMedia, methods{fiber.MethodPost: a.revokeInvite}).
+		post(about{summary: "Make an invite's link worthless", right: auth.Invite, out: messageJSON{}})
+	a.route(api, "/invites/resend/:invite<guid>", projectMedia, methods{fiber.MethodPost: a.resendInvite}).
+		post(about{summary: "Give an invite a new link and a new end", right: auth.Invite, out: inviteJSON{}})
 }
 
 // inviteJSON is an invite in SODAR's form.
@@ -27,6 +34,13 @@ type inviteJSON struct {
 	UUID        string `json:"sodar_uuid"`
 	// Link is in the answer to the request that made it, and nowhere else.
 	Link string `json:"link,omitempty"`
+}
+
+// inviteInput is what a request says of an invite.
+type inviteInput struct {
+	Email   string  `json:"email"`
+	Role    string  `json:"role"`
+	Message *string `json:"message"`
 }
 
 func inviteOf(i state.Invite) inviteJSON {

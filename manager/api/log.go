@@ -19,6 +19,9 @@ type logPage struct {
 	Lines []string `json:"lines"`
 }
 
+var logQueries = []query{{"text", "string", "what the lines contain"}, {"source", "string", "task, docker, action, proxy, object; several with commas"},
+	{"level", "string", "the least level: debug, info, warning or error"}}
+
 // logFilter reads which lines are wanted.
 func logFilter(c *fiber.Ctx) service.LogFilter {
 	f := service.LogFilter{Text: c.Query("text"), Least: state.Level(strings.ToLower(c.Query("level")))}

@@ -12,11 +12,19 @@ var projectMedia = media{"application/vnd.bihealth.sodar-core.projectroles+json"
 
 func (a *API) registerProjects(app *fiber.App) {
 	api := app.Group("/project/api")
-	a.route(api, "/list", projectMedia, reading(a.listProjects))
-	a.route(api, "/retrieve/:project<guid>", projectMedia, reading(a.showProject))
-	a.route(api, "/create", projectMedia, methods{fiber.MethodPost: a.createProject})
-	a.route(api, "/update/:project<guid>", projectMedia, methods{fiber.MethodPut: a.updateProject, fiber.MethodPatch: a.updateProject})
-	a.route(api, "/destroy/:project<guid>", projectMedia, methods{fiber.MethodDelete: a.deleteProject})
+	a.route(api, "/list", projectMedia, reading(a.listProjects)).
+		get(about{summary: "List the projects and categories that the caller may find", query: []query{pageQuery}, out: listOf[projectJSON]()})
+	a.route(api, "/retrieve/:project<guid>", projectMedia, reading(a.showProject)).
+		get(about{summary: "Show a project or category", right: auth.FindProject, out: projectJSON{}})
+	a.route(api, "/create", projectMedia, methods{fiber.MethodPost: a.createProject}).
+		post(about{summary: "Create a project or category", right: auth.CreateProject, in: projectInput{}, needs: []string{"title", "type"},
+			out: projectJSON{}, status: fiber.StatusCreated})
+	a.route(api, "/update/:project<guid>", projectMedia, methods{fiber.MethodPut: a.updateProject, fiber.MethodPatch: a.updateProject}).
+		put(about{summary: "Change a project or category", right: auth.UpdateProject, in: projectInput{}, needs: []string{"title"}, out: projectJSON{}}).
+		patch(about{summary: "Change a project or category", right: auth.UpdateProject, in: projectInput{}, out: projectJSON{}})
+	a.route(api, "/destroy/:project<guid>", projectMedia, methods{fiber.MethodDelete: a.deleteProject}).
+		del(about{summary: "Delete a project with all that it has, or an empty category", right: auth.DeleteProject, status: fiber.StatusNoContent,
+			also: map[int]string{fiber.StatusAccepted: "It will be gone once Docker hosts have removed its containers"}})
 	a.registerRoles(api)
 	a.registerInvites(api)
 	a.registerUsers(api)
@@ -39,6 +47,19 @@ type projectJSON struct {
 	// Upstream says that the project comes from an upstream site, and is changed there only.
 	Upstream bool   `json:"is_remote"`
 	UUID     string `json:"sodar_uuid"`
+}
+
+// projectInput is what a request may say of a project.
+type projectInput struct {
+	Title        string  `json:"title"`
+	Type         string  `json:"type"` // PROJECT or CATEGORY
+	Parent       *string `json:"parent"`
+	Description  *string `json:"description"`
+	Readme       *string `json:"readme"`
+	PublicAccess *string `json:"public_access"`
+	PublicGuest  bool    `json:"public_guest_access"`
+	Archive      bool    `json:"archive"`
+	Owner        *string `json:"owner"` // of a new one; the caller otherwise
 }
 
 // roleJSON is a role assignment.

@@ -7,13 +7,18 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
 // registerQuotas adds the addresses of quotas. The original has none.
 func (a *API) registerQuotas(api fiber.Router) {
-	a.route(api, "/quota/site", containerMedia, methods{fiber.MethodGet: a.showSiteQuota, fiber.MethodPatch: a.changeSiteQuota})
-	a.route(api, "/quota/:project<guid>", containerMedia, methods{fiber.MethodGet: a.showQuota, fiber.MethodPatch: a.changeQuota})
+	a.route(api, "/quota/site", containerMedia, methods{fiber.MethodGet: a.showSiteQuota, fiber.MethodPatch: a.changeSiteQuota}).
+		get(about{summary: "Show the quota of the whole site", right: auth.Administer, out: quotaJSON{}}).
+		patch(about{summary: "Change the quota of the whole site", right: auth.Administer, in: quotaInput{}, out: quotaJSON{}})
+	a.route(api, "/quota/:project<guid>", containerMedia, methods{fiber.MethodGet: a.showQuota, fiber.MethodPatch: a.changeQuota}).
+		get(about{summary: "Show a project's quota, and what is used of it", right: auth.ViewContainer, out: quotaJSON{}}).
+		patch(about{summary: "Change a project's quota", right: auth.Administer, in: quotaInput{}, out: quotaJSON{}})
 }
 
 // quotaJSON is what a project, or the site, has and may have. CPUs are whole ones, sizes bytes; a limit of null bounds
@@ -29,6 +34,14 @@ type quotaJSON struct {
 type shareJSON struct {
 	Used  float64  `json:"used"`
 	Limit *float64 `json:"limit"`
+}
+
+// quotaInput is what a request may set; null ends a quota.
+type quotaInput struct {
+	Running *int64   `json:"running"`
+	CPUs    *float64 `json:"cpus"`
+	Memory  *int64   `json:"memory"`
+	Files   *int64   `json:"files"`
 }
 
 func quotaAnswer(c *fiber.Ctx, v service.QuotaView) error {

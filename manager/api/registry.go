@@ -17,6 +17,13 @@ type registryJSON struct {
 	SetAt string `json:"date_set"`
 }
 
+// registryInput is what a request says of a login.
+type registryInput struct {
+	Host     string `json:"host"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
 func asRegistry(r state.Registry) registryJSON {
 	return registryJSON{Host: r.Host, User: r.User, SetBy: r.SetBy, SetAt: dateText(r.SetAt)}
 }

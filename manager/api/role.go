@@ -4,14 +4,33 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
 func (a *API) registerRoles(api fiber.Router) {
-	a.route(api, "/roles/create/:project<guid>", projectMedia, methods{fiber.MethodPost: a.createRole})
-	a.route(api, "/roles/update/:assignment<guid>", projectMedia, methods{fiber.MethodPut: a.updateRole, fiber.MethodPatch: a.updateRole})
-	a.route(api, "/roles/destroy/:assignment<guid>", projectMedia, methods{fiber.MethodDelete: a.deleteRole})
-	a.route(api, "/roles/owner-transfer/:project<guid>", projectMedia, methods{fiber.MethodPost: a.transferOwnership})
+	a.route(api, "/roles/create/:project<guid>", projectMedia, methods{fiber.MethodPost: a.createRole}).
+		post(about{summary: "Add a member; a delegate needs the right to choose delegates", right: auth.UpdateMembers, in: roleInput{},
+			needs: []string{"role", "user"}, out: roleJSON{}, status: fiber.StatusCreated})
+	a.route(api, "/roles/update/:assignment<guid>", projectMedia, methods{fiber.MethodPut: a.updateRole, fiber.MethodPatch: a.updateRole}).
+		put(about{summary: "Give a member another role", right: auth.UpdateMembers, in: roleInput{}, needs: []string{"role"}, out: roleJSON{}}).
+		patch(about{summary: "Give a member another role", right: auth.UpdateMembers, in: roleInput{}, needs: []string{"role"}, out: roleJSON{}})
+	a.route(api, "/roles/destroy/:assignment<guid>", projectMedia, methods{fiber.MethodDelete: a.deleteRole}).
+		del(about{summary: "Remove a member, or leave", right: auth.UpdateMembers, status: fiber.StatusNoContent})
+	a.route(api, "/roles/owner-transfer/:project<guid>", projectMedia, methods{fiber.MethodPost: a.transferOwnership}).
+		post(about{summary: "Hand over the ownership", right: auth.UpdateOwner, in: transferInput{}, needs: []string{"new_owner"}, out: messageJSON{}})
+}
+
+// roleInput is what a request says of a role.
+type roleInput struct {
+	Role string `json:"role"`
+	User string `json:"user"` // id
+}
+
+// transferInput says who the owner will be, by the user name.
+type transferInput struct {
+	NewOwner string  `json:"new_owner"`
+	OldRole  *string `json:"old_owner_role"`
 }
 
 func renderRole(c *fiber.Ctx, status int, r state.RoleAssignment) error {
@@ -108,17 +127,7 @@ func (a *API) transferOwnership(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	users, err := a.service.FindUsers(actor)
-	if err != nil {
-		return err
-	}
-	owner := ""
-	for _, u := range users {
-		if u.Name == name {
-			owner = u.ID
-		}
-	}
-	if err := a.service.TransferOwnership(c.UserContext(), actor, project, owner, role); err != nil {
+	if err := a.service.TransferOwnershipTo(c.UserContext(), actor, project, name, role); err != nil {
 		return err
 	}
 	return message(c, fiber.StatusOK, "Ownership transferred to "+name)

@@ -23,13 +23,16 @@ type methods map[string]handler
 // reading serves GET, and HEAD with it.
 func reading(h handler) methods { return methods{fiber.MethodGet: h, fiber.MethodHead: h} }
 
-// route adds an address. Methods that it doesn't have are answered with 405.
-func (a *API) route(r fiber.Router, path string, accepted media, by methods) {
+// route adds an address. Methods that it doesn't have are answered with 405. The caller describes those that it has.
+func (a *API) route(r fiber.Router, path string, accepted media, by methods) address {
+	added := a.addressOf(r, path)
 	for method, h := range by {
 		r.Add(method, path, a.with(accepted, h))
+		a.routes = append(a.routes, method+" "+added.path)
 	}
 	allow := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
 	r.All(path, a.with(accepted, func(c *fiber.Ctx, _ service.Actor) error { return notAllowed(c, allow) }))
+	return added
 }
 
 // with makes a Fiber handler: it checks the version asked for, finds out who calls, and renders errors.

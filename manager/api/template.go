@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
@@ -15,16 +16,36 @@ var templateMedia = media{"application/vnd.bihealth.kiosc-server.containertempla
 
 func (a *API) registerTemplates(app *fiber.App) {
 	api := app.Group("/containertemplates/api")
-	a.route(api, "/site", templateMedia, reading(a.listTemplates))
-	a.route(api, "/site/create", templateMedia, methods{fiber.MethodPost: a.createTemplate})
-	a.route(api, "/project/:project<guid>", templateMedia, reading(a.listTemplates))
-	a.route(api, "/project/create/:project<guid>", templateMedia, methods{fiber.MethodPost: a.createTemplate})
-	a.route(api, "/project/copy/:project<guid>", templateMedia, methods{fiber.MethodPost: a.copyTemplate})
-	a.route(api, "/detail/:template<guid>", templateMedia, reading(a.showTemplate))
-	a.route(api, "/update/:template<guid>", templateMedia, methods{fiber.MethodPut: a.replaceTemplate, fiber.MethodPatch: a.patchTemplate})
-	a.route(api, "/delete/:template<guid>", templateMedia, methods{fiber.MethodDelete: a.deleteTemplate})
-	a.route(api, "/duplicate/:template<guid>", templateMedia, methods{fiber.MethodPost: a.duplicateTemplate})
+	a.route(api, "/site", templateMedia, reading(a.listTemplates)).
+		get(about{summary: "List the site's templates", right: auth.ViewSiteTemplate, out: []templateJSON{}})
+	a.route(api, "/site/create", templateMedia, methods{fiber.MethodPost: a.createTemplate}).
+		post(about{summary: "Create a template of the site", right: auth.CreateSiteTemplate, in: specJSON{}, needs: []string{"title"},
+			out: templateJSON{}, status: fiber.StatusCreated})
+	a.route(api, "/project/:project<guid>", templateMedia, reading(a.listTemplates)).
+		get(about{summary: "List a project's templates", right: auth.ViewTemplate, out: []templateJSON{}})
+	a.route(api, "/project/create/:project<guid>", templateMedia, methods{fiber.MethodPost: a.createTemplate}).
+		post(about{summary: "Create a template of a project", right: auth.CreateTemplate, in: specJSON{}, needs: []string{"title"},
+			out: templateJSON{}, status: fiber.StatusCreated})
+	a.route(api, "/project/copy/:project<guid>", templateMedia, methods{fiber.MethodPost: a.copyTemplate}).
+		post(about{summary: "Copy a template into a project", right: auth.DuplicateTemplate, in: copyInput{}, needs: []string{"source"},
+			out: templateJSON{}, status: fiber.StatusCreated})
+	a.route(api, "/detail/:template<guid>", templateMedia, reading(a.showTemplate)).
+		get(about{summary: "Show a template", right: auth.ViewTemplate, out: templateJSON{}})
+	a.route(api, "/update/:template<guid>", templateMedia, methods{fiber.MethodPut: a.replaceTemplate, fiber.MethodPatch: a.patchTemplate}).
+		put(about{summary: "Give a template a new definition; what is left out gets its default", right: auth.EditTemplate, in: specChange{},
+			needs: []string{"title"}, out: templateJSON{}}).
+		patch(about{summary: "Change a template", right: auth.EditTemplate, in: specChange{}, out: templateJSON{}})
+	a.route(api, "/delete/:template<guid>", templateMedia, methods{fiber.MethodDelete: a.deleteTemplate}).
+		del(about{summary: "Delete a template", right: auth.DeleteTemplate, status: fiber.StatusNoContent})
+	a.route(api, "/duplicate/:template<guid>", templateMedia, methods{fiber.MethodPost: a.duplicateTemplate}).
+		post(about{summary: "Make a second template of one, in the same place", right: auth.DuplicateTemplate, out: templateJSON{},
+			status: fiber.StatusCreated})
 	api.All("/*", notFound)
+}
+
+// copyInput names the template that is copied.
+type copyInput struct {
+	Source string `json:"source"`
 }
 
 type templateJSON struct {

@@ -6,16 +6,24 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
 var timelineMedia = media{"application/vnd.bihealth.sodar-core.timeline+json", []string{"2.0"}}
 
+var eventQueries = []query{{"before", "integer", "the number of the event before which to go on"}, {"limit", "integer", "how many, 100 otherwise"},
+	{"user", "string", "a user name"}, {"app", "string", "what it is of, such as containers"}, {"event_name", "string", "its name"},
+	{"object", "string", "UUID of something that it is about"}, {"status", "string", "its status"}}
+
 func (a *API) registerTimeline(app *fiber.App) {
 	api := app.Group("/timeline/api")
-	a.route(api, "/list/site", timelineMedia, reading(a.listSiteEvents))
-	a.route(api, "/list/:project<guid>", timelineMedia, reading(a.listEvents))
-	a.route(api, "/retrieve/:event<guid>", timelineMedia, reading(a.showEvent))
+	a.route(api, "/list/site", timelineMedia, reading(a.listSiteEvents)).
+		get(about{summary: "List events of the whole site, the newest first", right: auth.Administer, query: eventQueries, out: eventPage{}})
+	a.route(api, "/list/:project<guid>", timelineMedia, reading(a.listEvents)).
+		get(about{summary: "List events of a project, the newest first", right: auth.ViewTimeline, query: eventQueries, out: eventPage{}})
+	a.route(api, "/retrieve/:event<guid>", timelineMedia, reading(a.showEvent)).
+		get(about{summary: "Show an event", right: auth.ViewTimeline, out: eventJSON{}})
 	api.All("/*", notFound)
 }
 

@@ -4,13 +4,17 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
 
 func (a *API) registerUsers(api fiber.Router) {
-	a.route(api, "/users/list", projectMedia, reading(a.listUsers))
-	a.route(api, "/users/current", projectMedia, reading(a.showSelf))
-	a.route(api, "/users/:user<guid>", projectMedia, reading(a.showUser))
+	a.route(api, "/users/list", projectMedia, reading(a.listUsers)).
+		get(about{summary: "List the active users", right: auth.ListContainers, query: []query{pageQuery}, out: listOf[userJSON]()})
+	a.route(api, "/users/current", projectMedia, reading(a.showSelf)).
+		get(about{summary: "Show the caller", out: userJSON{}})
+	a.route(api, "/users/:user<guid>", projectMedia, reading(a.showUser)).
+		get(about{summary: "Show an active user", right: auth.ListContainers, out: userJSON{}})
 }
 
 // userJSON is a user in SODAR's form.

@@ -78,7 +78,7 @@ func TestRights(t *testing.T) {
 	cells := 0
 	for _, line := range lines {
 		right, row := auth.Right(line[1]), strings.Split(line[2], "|")
-		require.Len(t, row, len(columns)+1, right)
+		require.Len(t, row, len(columns)+2, right)
 		for i, role := range columns {
 			want := strings.TrimSpace(row[i]) == "✓"
 			require.Equal(t, want, auth.Can(state.User{Active: true}, role, right), "%s %q", right, role)
@@ -86,8 +86,12 @@ func TestRights(t *testing.T) {
 			require.False(t, auth.Can(state.User{Superuser: true}, role, right), "an inactive user may do nothing")
 			cells += 3
 		}
-		require.Equal(t, strings.Contains(row[len(columns)], "archived"), auth.Changes(right), right)
-		require.Equal(t, strings.Contains(row[len(columns)], "upstream"), auth.UpstreamDecides(right), right)
+		least := state.Scope(strings.TrimSpace(row[len(columns)]))
+		require.Equal(t, least == state.ScopeRead, auth.InScope(state.ScopeRead, right), right)
+		require.Equal(t, least != state.ScopeAll, auth.InScope(state.ScopeOperate, right), right)
+		notes := row[len(columns)+1]
+		require.Equal(t, strings.Contains(notes, "archived"), auth.Changes(right), right)
+		require.Equal(t, strings.Contains(notes, "upstream"), auth.UpstreamDecides(right), right)
 	}
 	t.Logf("compared %d cells", cells)
 	require.False(t, auth.Can(state.User{Active: true, Superuser: true}, state.Owner, auth.RightFor("explode")))

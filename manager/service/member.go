@@ -117,6 +117,9 @@ func (s *Service) LeaveProject(ctx context.Context, a Actor, project string) err
 	if !a.within(project, auth.UpdateMembers) {
 		return errScope
 	}
+	if err := a.hindrance(p, auth.UpdateMembers); err != nil {
+		return err
+	}
 	e := projectEvent(a, p, "role_delete_own", "{user} leaves {project}", userObject(a.User))
 	_, err = act[any](ctx, s, &state.RoleRemoved{Project: project, User: a.User.ID}, e)
 	return err
@@ -124,6 +127,16 @@ func (s *Service) LeaveProject(ctx context.Context, a Actor, project string) err
 
 // TransferOwnership makes another user the owner; the old one gets a role, or none for "".
 func (s *Service) TransferOwnership(ctx context.Context, a Actor, project, newOwner string, oldOwnerRole state.Role) error {
+	return s.transfer(ctx, a, project, oldOwnerRole, func(tx *state.Tx) (state.User, bool, error) { return tx.User(newOwner) })
+}
+
+// TransferOwnershipTo is TransferOwnership for a user by name.
+func (s *Service) TransferOwnershipTo(ctx context.Context, a Actor, project, name string, oldOwnerRole state.Role) error {
+	return s.transfer(ctx, a, project, oldOwnerRole, func(tx *state.Tx) (state.User, bool, error) { return tx.UserByName(name) })
+}
+
+func (s *Service) transfer(ctx context.Context, a Actor, project string, oldOwnerRole state.Role,
+	find func(tx *state.Tx) (state.User, bool, error)) error {
 	var p state.Project
 	var u state.User
 	err := s.store.View(func(tx *state.Tx) error {
@@ -132,7 +145,7 @@ func (s *Service) TransferOwnership(ctx context.Context, a Actor, project, newOw
 			return err
 		}
 		var ok bool
-		if u, ok, err = tx.User(newOwner); err != nil {
+		if u, ok, err = find(tx); err != nil {
 			return err
 		}
 		if !ok {
@@ -145,7 +158,7 @@ func (s *Service) TransferOwnership(ctx context.Context, a Actor, project, newOw
 		return err
 	}
 	e := projectEvent(a, p, "role_owner_transfer", "make {user} the owner of {project}", userObject(u))
-	_, err = act[any](ctx, s, &state.OwnershipTransferred{Project: project, NewOwner: newOwner, OldOwnerRole: oldOwnerRole,
+	_, err = act[any](ctx, s, &state.OwnershipTransferred{Project: project, NewOwner: u.ID, OldOwnerRole: oldOwnerRole,
 		DelegateLimit: s.settings.DelegateLimit, Assignment: uuid.NewString()}, e)
 	return err
 }
