@@ -94,11 +94,16 @@ type projectRow struct {
 	// Indent has an element for each level that the line is moved in by.
 	Indent   []struct{}
 	Category bool
+	Href     string
 }
 
 func rowsOf(views []service.ProjectView, below int) (rows []projectRow) {
 	for _, v := range views {
-		rows = append(rows, projectRow{v, make([]struct{}, min(max(len(v.Above)-below, 0), 8)), v.Type == state.TypeCategory})
+		row := projectRow{v, make([]struct{}, min(max(len(v.Above)-below, 0), 8)), v.Type == state.TypeCategory, "/project/" + v.ID}
+		if !row.Category && v.Rights[auth.ViewContainer] {
+			row.Href = "/containers/" + v.ID
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }

@@ -176,7 +176,7 @@ func folderFor(tx *state.Tx, a Actor, id string, right auth.Right) (state.Folder
 	if err == nil && ok {
 		err = may(tx, a, d.Project, right)
 	}
-	if err == nil && !ok || state.CodeOf(err) == state.NotFound {
+	if err == nil && !ok || err != nil && may(tx, a, d.Project, auth.ViewFiles) != nil {
 		err = errNoFolder
 	}
 	return d, err
@@ -187,7 +187,7 @@ func fileFor(tx *state.Tx, a Actor, id string, right auth.Right) (state.File, er
 	if err == nil && ok {
 		err = may(tx, a, f.Project, right)
 	}
-	if err == nil && !ok || state.CodeOf(err) == state.NotFound {
+	if err == nil && !ok || err != nil && may(tx, a, f.Project, auth.ViewFiles) != nil {
 		err = errNoFile
 	}
 	return f, err

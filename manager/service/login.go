@@ -153,6 +153,9 @@ type TokenInput struct {
 
 // CreateToken makes an API token for the actor and returns it; it can't be had again.
 func (s *Service) CreateToken(ctx context.Context, a Actor, in TokenInput) (secret string, err error) {
+	if !a.within("", auth.ManageTokens) {
+		return "", errScope
+	}
 	if in.Life < 0 {
 		return "", wrongField("ttl", "Ensure this value is greater than or equal to 0.")
 	}
@@ -189,6 +192,9 @@ func (s *Service) Tokens(a Actor) (tokens []state.Token, err error) {
 
 // DeleteToken deletes one of the actor's API tokens.
 func (s *Service) DeleteToken(ctx context.Context, a Actor, id string) error {
+	if !a.within("", auth.ManageTokens) {
+		return errScope
+	}
 	return s.deleteToken(ctx, a, a.User, id)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/auth"
 )
 
 const (
@@ -115,6 +116,9 @@ type logLine struct {
 // WriteLog writes the lines that the filter chooses, as people know them or as one JSON object each, and ends with the first
 // error of w. A log that can't be read to its end says so with its last line.
 func (s *Service) WriteLog(w io.Writer, a Actor, id string, filter LogFilter, asJSON bool, zone *time.Location) error {
+	if _, err := s.container(a, id, auth.ViewLogs); err != nil {
+		return err
+	}
 	to := json.NewEncoder(w)
 	to.SetEscapeHTML(false)
 	var failed error
