@@ -2,7 +2,6 @@ package webui
 
 import (
 	"io"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -10,8 +9,6 @@ import (
 	"kiosc/manager/incoming"
 	"kiosc/manager/service"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // fileForm is the form for a file or folder.
 type fileForm struct {
@@ -207,7 +204,7 @@ func (ui *UI) changeFile(v *visit) error {
 		return err
 	}
 	up, fields, err := ui.replacement(v, f.ID)
-	defer up.Close()
+	defer func() { up.Close() }() // what came of a content that didn't come whole, too
 	if err != nil && fields == nil {
 		return p.sendBack(v, err)
 	}

@@ -21,12 +21,12 @@ func (s *seconds) Set(text string) error {
 	if n, errNumber := strconv.Atoi(text); errNumber == nil {
 		d, err = time.Duration(n)*time.Second, nil
 	}
-	if err != nil || d < 0 || d > maxSeconds {
-		return fmt.Errorf("%q is neither a number of seconds nor an interval such as 500ms, up to %s", text, maxSeconds)
+	if err != nil || d < 0 || d > longest {
+		return fmt.Errorf("%q is neither a number of seconds nor an interval such as 500ms, up to %s", text, longest)
 	}
 	*s = seconds(d)
 	return nil
 }
 
-// maxSeconds bounds what is set in seconds.
-const maxSeconds = time.Hour
+// longest bounds what is set in seconds.
+const longest = time.Hour

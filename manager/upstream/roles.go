@@ -72,7 +72,7 @@ func (p *planner) current(in *project) (map[string]state.RoleAssignment, error) 
 }
 
 func asAssignment(r state.UpstreamRole) state.RoleAssignment {
-	return state.RoleAssignment{ID: r.ID, Project: r.Project, User: r.User, Role: r.Role}
+	return state.RoleAssignment(r)
 }
 
 // wanted are the roles that a project is to have, by user.
