@@ -90,11 +90,12 @@ func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	if web.Site != nil {
 		options.Site = web.Site.String()
 	}
+	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: prefix + webui.SessionCookie, Site: options.Site})
+	options.OpenAPI = rest.Description
 	ui, err := webui.New(m.service, options)
 	if err != nil {
 		return nil, nil, err
 	}
-	rest := api.New(m.service, api.Options{Version: m.cfg.Version, Logger: m.cfg.Logger, SessionCookie: prefix + webui.SessionCookie})
 	app := fiber.New(fiber.Config{
 		AppName: "Kiosc", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: 64 << 10, Immutable: true,
 		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler),

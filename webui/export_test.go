@@ -29,7 +29,7 @@ func ZeroPages() map[string]interface{ Render(io.Writer) error } {
 		"delete":     deletePage{frame: f}, "lobby": lobbyPage{frame: f}, "tokens": tokensPage{frame: f},
 		"token form": tokenFormPage{frame: f}, "token shown": tokenShownPage{frame: f},
 		"account": accountPage{frame: f}, "form": formPage{frame: f}, "project": projectPage{frame: f}, "members": membersPage{frame: f},
-		"invite shown": inviteShownPage{frame: f}, "accept": acceptPage{frame: f}, "users": adminUsersPage{adminFrame: adminFrame{frame: f}},
+		"invite shown": inviteShownPage{frame: f}, "api": apiPage{frame: f}, "accept": acceptPage{frame: f}, "users": adminUsersPage{adminFrame: adminFrame{frame: f}},
 		"timeline": timelinePage{frame: f}, "password": passwordPage{frame: f}, "remote": remotePage{adminFrame: adminFrame{frame: f}},
 		"upstream": remotePage{adminFrame: adminFrame{frame: f}, Upstream: &upstreamPart{}}, "remote site": remoteSitePage{adminFrame: adminFrame{frame: f}},
 		"remote secret": remoteSecretPage{adminFrame: adminFrame{frame: f}},

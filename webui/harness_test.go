@@ -46,7 +46,9 @@ type site struct {
 
 var people = []string{"owner", "contributor", "guest", "outsider", "admin"}
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteWith(t, service.Settings{}) }
+
+func newSiteWith(t *testing.T, settings service.Settings) *site {
 	t.Parallel()
 	s := &site{t: t, project: uuid.NewString(), session: make(map[string]string), users: make(map[string]string)}
 	for _, name := range people {
@@ -69,7 +71,7 @@ func newSite(t *testing.T) *site {
 	defer cancel()
 	require.NoError(t, s.node.WaitLeader(ctx))
 	s.fill()
-	svc := service.New(s.node, sealer{}, noProgress{}, service.Settings{}, quiet)
+	svc := service.New(s.node, sealer{}, noProgress{}, settings, quiet)
 	svc.UseTasks(&s.tasks)
 	svc.UseFigures(&s.figures)
 	s.svc = svc

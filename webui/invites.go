@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"cmp"
 	"io"
 
 	"github.com/gofiber/fiber/v2"
@@ -42,8 +43,9 @@ type inviteShownPage struct {
 	Project     string
 	Link, Email string
 	Expires     string
-	// Sent says that the link was sent by mail.
-	Sent bool
+	// Sent says that the link was sent by mail; it is not shown then. Problem says why it wasn't; empty for no mail server.
+	Sent    bool
+	Problem string
 }
 
 type acceptPage struct {
@@ -110,10 +112,18 @@ func (ui *UI) invite(v *visit) error {
 	return ui.showLink(v, i, secret)
 }
 
-// showLink shows an invite's link, once.
+// showLink sends an invite's link, or shows it, once.
 func (ui *UI) showLink(v *visit, i state.Invite, secret string) error {
-	return render(v.Ctx, fiber.StatusOK, inviteShownPage{frame: ui.frame(v, "Invite"), Project: i.Project,
-		Link: v.BaseURL() + service.InvitePath + secret, Email: i.Email, Expires: ui.date(i.ExpiresAt)})
+	link := cmp.Or(ui.opts.Site, v.BaseURL()) + service.InvitePath + secret
+	sent, problem, err := ui.svc.MailInvite(v.UserContext(), v.Actor, i, link)
+	if err != nil {
+		return err
+	}
+	if sent {
+		link = ""
+	}
+	return render(v.Ctx, fiber.StatusOK, inviteShownPage{frame: ui.frame(v, "Invite"), Project: i.Project, Link: link, Email: i.Email,
+		Expires: ui.date(i.ExpiresAt), Sent: sent, Problem: problem})
 }
 
 func (ui *UI) revokeInvite(v *visit) error {

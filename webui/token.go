@@ -35,6 +35,8 @@ type tokenRow struct {
 
 type tokensPage struct {
 	frame
+	// Docs says that there is a page about the REST API.
+	Docs   bool
 	Tokens []tokenRow
 }
 
@@ -81,7 +83,7 @@ func (ui *UI) tokens(v *visit) error {
 	for _, p := range projects {
 		titles[p.ID] = p.Title
 	}
-	p := tokensPage{frame: ui.frame(v, "API tokens")}
+	p := tokensPage{frame: ui.frame(v, "API tokens"), Docs: ui.opts.OpenAPI != nil}
 	for _, t := range tokens {
 		p.Tokens = append(p.Tokens, tokenRow{ID: t.ID, Name: t.Name, Scope: scopeText(t, titles), Created: ui.date(t.CreatedAt), Used: ui.date(t.UsedAt),
 			Expires: ui.date(t.ExpiresAt), Expired: !t.ExpiresAt.IsZero() && t.ExpiresAt.Before(time.Now())})

@@ -39,6 +39,8 @@ type Options struct {
 	Site string
 	// AppHosts says where apps have hosts of their own; nil where they have none.
 	AppHosts AppHosts
+	// OpenAPI gives the description of the REST API as JSON, once its routes are there; nil for no page about it.
+	OpenAPI func() []byte
 	// Zone is in which times are shown; nil for time.Local.
 	Zone *time.Location
 }
@@ -98,6 +100,7 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerAccount(app)
 	ui.registerProjects(app)
 	ui.registerTokens(app)
+	ui.registerAPIDocs(app)
 	ui.registerAdmin(app)
 	ui.registerLobby(app)
 	ui.registerHandOver(app)

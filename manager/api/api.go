@@ -25,6 +25,8 @@ type Options struct {
 	Logger  *slog.Logger
 	// SessionCookie is the name of the cookie that has a browser session's secret.
 	SessionCookie string
+	// Site is the address at which people open Kiosc, without a slash at its end; empty for that of each request.
+	Site string
 }
 
 // API answers programs. Its methods may be called from any goroutine.

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+
 	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
@@ -32,8 +34,11 @@ type inviteJSON struct {
 	DateExpire  string `json:"date_expire"`
 	Message     string `json:"message"`
 	UUID        string `json:"sodar_uuid"`
-	// Link is in the answer to the request that made it, and nowhere else.
-	Link string `json:"link,omitempty"`
+	// Link is in the answer to the request that made it, and nowhere else, unless it was sent by mail. Problem says why it
+	// wasn't, where the site has a mail server.
+	Link    string `json:"link,omitempty"`
+	Sent    bool   `json:"sent,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // inviteInput is what a request says of an invite.
@@ -78,12 +83,19 @@ func (a *API) createInvite(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	return renderInvite(c, fiber.StatusCreated, made, secret)
+	return a.renderInvite(c, actor, fiber.StatusCreated, made, secret)
 }
 
-func renderInvite(c *fiber.Ctx, status int, i state.Invite, secret string) error {
+// renderInvite sends the link of an invite, or answers with it.
+func (a *API) renderInvite(c *fiber.Ctx, actor service.Actor, status int, i state.Invite, secret string) (err error) {
 	out := inviteOf(i)
-	out.Link = c.BaseURL() + service.InvitePath + secret
+	link := cmp.Or(a.opts.Site, c.BaseURL()) + service.InvitePath + secret
+	if out.Sent, out.Problem, err = a.service.MailInvite(c.UserContext(), actor, i, link); err != nil {
+		return err
+	}
+	if !out.Sent {
+		out.Link = link
+	}
 	return render(c, status, out)
 }
 
@@ -124,5 +136,5 @@ func (a *API) resendInvite(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	return renderInvite(c, fiber.StatusOK, made, secret)
+	return a.renderInvite(c, actor, fiber.StatusOK, made, secret)
 }

@@ -22,6 +22,7 @@ type siteFlags struct {
 	webServer          string
 	actionDelay        seconds
 	upstream           upstreamFlags
+	mail               mailFlags
 	sessionLife        time.Duration
 	sessionIdle        time.Duration
 	timelineDays       int
@@ -41,6 +42,7 @@ func (f *siteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.allFiles, "max-files", units.BytesSize(state.DefaultFilesLimit), "how much all small files of the site may have together; every snapshot of the state has them; the same on all managers (KIOSC_MAX_FILES)")
 	cmd.Flags().StringVar(&f.webServer, "web-server-name", service.DefaultWebServer, "name by which containers find their small files; the same on all managers (KIOSC_DOCKER_WEB_SERVER)")
 	f.upstream.add(cmd)
+	f.mail.add(cmd)
 }
 
 const (
@@ -71,8 +73,12 @@ func (f *siteFlags) settings() (service.Settings, error) {
 	if err != nil {
 		return service.Settings{}, err
 	}
+	mailer, err := f.mail.mailer()
+	if err != nil {
+		return service.Settings{}, err
+	}
 	upstream, err := f.upstream.settings()
-	return service.Settings{SessionLife: f.sessionLife, SessionIdle: f.sessionIdle, KeepTimeline: time.Duration(f.timelineDays) * 24 * time.Hour, Upstream: upstream, MaxInactivityDays: f.maxInactivity, ActionMinDelay: time.Duration(f.actionDelay), DelegateLimit: f.delegateLimit,
+	return service.Settings{SessionLife: f.sessionLife, SessionIdle: f.sessionIdle, Mail: mailer, KeepTimeline: time.Duration(f.timelineDays) * 24 * time.Hour, Upstream: upstream, MaxInactivityDays: f.maxInactivity, ActionMinDelay: time.Duration(f.actionDelay), DelegateLimit: f.delegateLimit,
 		InviteLife: time.Duration(f.inviteDays) * 24 * time.Hour, LocalUsers: f.localUsers, Files: files}, err
 }
 

@@ -16,7 +16,7 @@ var farAway = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 // noRight are the routes that need no right of the matrix: they are for everybody, for who has the secret in the address, or
 // are about oneself.
 var noRight = []string{
-	"GET /api/openapi.json", "GET /healthz", "GET /readyz", "GET /static/:name", "GET /login/", "POST /login/", "GET /logout/", "POST /logout/",
+	"GET /api/openapi.json", "GET /api/docs/", "GET /healthz", "GET /readyz", "GET /static/:name", "GET /login/", "POST /login/", "GET /logout/", "POST /logout/",
 	"GET /account/", "POST /account/password", "POST /account/logout-everywhere", "GET /project/api/users/current",
 	"POST /tokens/delete/:token",     // one's own; another's is not there
 	"GET /", "GET /project/api/list", // shows what one may find, see TestLists

@@ -109,9 +109,9 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) serve(quiet *slog.Logger) {
-	ui, err := webui.New(w.service, webui.Options{Logger: quiet, Zone: time.UTC, AppHosts: appHosts{}})
-	require.NoError(w.t, err)
 	rest := api.New(w.service, api.Options{Logger: quiet, SessionCookie: webui.SessionCookie})
+	ui, err := webui.New(w.service, webui.Options{Logger: quiet, Zone: time.UTC, AppHosts: appHosts{}, OpenAPI: rest.Description})
+	require.NoError(w.t, err)
 	w.app = fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 16 << 20, Immutable: true,
 		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler)})
 	rest.Register(w.app)

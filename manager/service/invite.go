@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
+	"kiosc/manager/mail"
 )
 
 // InvitePath is where an invite's link leads, before its secret.
@@ -52,6 +54,37 @@ func (s *Service) invite(ctx context.Context, a Actor, project string, i state.I
 	e.Extra, e.Classified = map[string]string{"email": i.Email, "role": string(i.Role)}, true
 	_, err = act[any](ctx, s, &state.InviteCreated{Invite: i}, e)
 	return i, secret, err
+}
+
+// Mailer sends mails. Its methods end within ctx, or some seconds, and may be called by many goroutines.
+type Mailer interface {
+	Send(ctx context.Context, to, subject, text string) error
+}
+
+// MailInvite sends an invite's link to the invited, where the site has a mail server. Where that fails, problem says so to
+// people, who then have to send the link themselves.
+func (s *Service) MailInvite(ctx context.Context, a Actor, i state.Invite, link string) (sent bool, problem string, err error) {
+	p, err := s.projectFor(a, i.Project, auth.Invite)
+	if err != nil || s.settings.Mail == nil {
+		return false, "", err
+	}
+	if err := s.settings.Mail.Send(ctx, i.Email, "Invite to "+p.Title, inviteText(a, p, i, link)); err != nil {
+		s.logger.Warn("the link of an invite was not sent", "project", p.ID, "error", err)
+		if errors.Is(err, mail.ErrAddress) {
+			return false, "Nothing was sent: this is no mail address.", nil
+		}
+		return false, "The mail server did not take the mail.", nil
+	}
+	return true, "", nil
+}
+
+func inviteText(a Actor, p state.Project, i state.Invite, link string) string {
+	text := cmp.Or(a.User.FullName, a.User.Name) + " invites you to \"" + p.Title + "\" on Kiosc, with the role " + string(i.Role) + ".\n\n" +
+		"Open this link to accept. It works once, until " + i.ExpiresAt.UTC().Format("2 January 2006 15:04") + " UTC:\n\n" + link + "\n"
+	if i.Message != "" {
+		text += "\n" + i.Message + "\n"
+	}
+	return text + "\nIf you don't know what this is about, do nothing.\n"
 }
 
 // Invites lists a project's open invites, the newest first.

@@ -78,7 +78,9 @@ type Settings struct {
 	// LocalUsers says that the invited may make an account with a password of Kiosc's own, and that users with a password of the
 	// upstream site's own are taken over who are here.
 	LocalUsers bool
-	Upstream   UpstreamSettings
+	// Mail sends the links of invites; nil where the site has no mail server.
+	Mail     Mailer
+	Upstream UpstreamSettings
 }
 
 // DefaultInviteLife is SODAR's.
