@@ -111,6 +111,12 @@ func (m *Manager) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+AdminPrefix+"task-run", command(m, func(ctx context.Context, in TaskRequest) (service.TaskStatus, error) {
 		return m.tasks.RunNow(ctx, in.Task, "")
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"remove-stopped", command(m, func(ctx context.Context, in SweepRequest) ([]service.Swept, error) {
+		return m.service.RemoveStopped(ctx, operator, in.Remove)
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"stop-all", command(m, func(ctx context.Context, _ SweepRequest) ([]service.Swept, error) {
+		return m.service.StopAll(ctx, operator)
+	}))
 	mux.HandleFunc("POST "+AdminPrefix+"quota-ls", command(m, func(context.Context, struct{}) ([]service.QuotaView, error) {
 		return m.service.Quotas(operator)
 	}))
@@ -132,6 +138,11 @@ type JoinTokenRequest struct {
 // TaskRequest asks for a run of a periodic task.
 type TaskRequest struct {
 	Task string `json:"task"`
+}
+
+// SweepRequest asks for an action on all containers of a kind.
+type SweepRequest struct {
+	Remove bool `json:"remove"`
 }
 
 // QuotaRequest asks for another quota of a project, by its id or title, or of the whole site.

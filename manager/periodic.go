@@ -56,6 +56,7 @@ func (m *Manager) assembleTasks() error {
 		}
 	}
 	m.service.UseTasks(m.tasks)
+	m.service.UseCluster(m.nodes)
 	return m.tasks.Known()
 }
 

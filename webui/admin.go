@@ -11,10 +11,11 @@ import (
 )
 
 func (ui *UI) registerAdmin(app *fiber.App) {
-	app.Get("/kioscadmin/overview", ui.page(func(v *visit) error { return v.Redirect("/kioscadmin/overview/tasks") }))
+	app.Get("/kioscadmin/overview", ui.page(func(v *visit) error { return v.Redirect("/kioscadmin/overview/containers") }))
 	app.Get("/kioscadmin/overview/tasks", ui.page(ui.adminTasks))
 	app.Post("/kioscadmin/task/:task", ui.page(ui.runTask))
 	ui.registerQuotas(app)
+	ui.registerNodes(app)
 	ui.registerUsers(app)
 	ui.registerRemote(app)
 	ui.registerTimeline(app)
@@ -35,6 +36,8 @@ type adminFrame struct {
 // adminTabs are in the order in which they are shown.
 var adminTabs = []adminTab{
 	{Path: "users", Label: "Users"},
+	{Path: "containers", Label: "Containers"},
+	{Path: "nodes", Label: "Nodes"},
 	{Path: "quotas", Label: "Quotas"},
 	{Path: "tasks", Label: "Periodic tasks"},
 	{Path: "remote", Label: "Remote sites"},

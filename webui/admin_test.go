@@ -3,11 +3,13 @@ package webui_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"kiosc/cluster/state"
 	"kiosc/manager/service"
 )
 
@@ -80,4 +82,62 @@ func TestAdministratorsSetQuotas(t *testing.T) {
 	stored, _ := s.read(c)
 	require.False(t, stored.Pending())
 	require.Equal(t, http.StatusNotFound, s.get("admin", "/kioscadmin/quota/nonsense").status)
+}
+
+func TestTheListOfAllContainers(t *testing.T) {
+	s := newSite(t)
+	b, a := s.container("beta"), s.container("Alpha")
+	s.report(b, state.Running)
+	page := s.get("guest", "/containerlist/").body
+	require.Contains(t, page, "beta")
+	require.NotContains(t, page, `name="container"`, "a guest has nothing to select for")
+	require.Contains(t, s.get("outsider", "/containerlist/").body, "No containers to show.")
+	before := func(body, first, second string) bool { return strings.Index(body, ">"+first+"<") < strings.Index(body, ">"+second+"<") }
+	require.True(t, before(page, "Alpha", "beta"), "the newest first")
+	require.True(t, before(s.get("guest", "/containerlist/?sort=title").body, "Alpha", "beta"))
+	got := s.get("guest", "/containerlist/?sort=-title").body
+	require.True(t, before(got, "beta", "Alpha"))
+	require.Contains(t, got, `aria-sort="descending"`)
+	require.True(t, before(s.get("guest", "/containerlist/?sort=-state").body, "beta", "Alpha"))
+	require.Equal(t, http.StatusOK, s.get("guest", "/containerlist/?sort=%3Cscript%3E").status)
+
+	page = s.get("admin", "/kioscadmin/overview/containers").body
+	require.Contains(t, page, `action="/containers/start/`+a+`"`, "with controls")
+	require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/containers").status)
+}
+
+func TestAdministratorsSeeAndDrainNodes(t *testing.T) {
+	s := newSite(t)
+	page := s.get("admin", "/kioscadmin/overview/nodes")
+	require.Equal(t, http.StatusOK, page.status)
+	for _, text := range []string{"m1", "leader", "docker-1", "1.5 of 4 reserved", "2 of 3 active", "gpu=true", "/kioscadmin/node/drain/" + hostID} {
+		require.Contains(t, page.body, text)
+	}
+	require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/nodes").status)
+	require.Equal(t, http.StatusForbidden, s.post("owner", "/kioscadmin/node/drain/"+hostID).status)
+	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/node/drain/"+hostID).status)
+	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/node/activate/"+hostID).status)
+	require.Equal(t, []string{"drain 1h0m0s", "activate"}, s.cluster.done)
+}
+
+const hostID = "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55"
+
+// fakeCluster is a manager and a Docker host.
+type fakeCluster struct{ done []string }
+
+func (f *fakeCluster) Cluster() (service.ClusterStatus, error) {
+	return service.ClusterStatus{Quorum: true, Nodes: []service.NodeStatus{
+		{ID: "1", Name: "m1", Role: "manager", Health: "ready", Leader: true, Voter: true},
+		{ID: hostID, Name: "docker-1", Role: "agent", Health: "ready", Availability: "active", CPUs: 4, ReservedCPUs: 1.5, Active: 2, Containers: 3,
+			Labels: map[string]string{"gpu": "true"}}}}, nil
+}
+
+func (f *fakeCluster) Drain(_ context.Context, _ string, deadline time.Duration, _ bool) (service.NodeStatus, error) {
+	f.done = append(f.done, "drain "+deadline.String())
+	return service.NodeStatus{}, nil
+}
+
+func (f *fakeCluster) Activate(context.Context, string) (service.NodeStatus, error) {
+	f.done = append(f.done, "activate")
+	return service.NodeStatus{}, nil
 }

@@ -41,6 +41,7 @@ type site struct {
 	users   map[string]string // user name → user id
 	seq     uint64
 	tasks   fakeTasks
+	cluster fakeCluster
 	figures fakeFigures
 }
 
@@ -73,6 +74,7 @@ func newSiteWith(t *testing.T, settings service.Settings) *site {
 	s.fill()
 	svc := service.New(s.node, sealer{}, noProgress{}, settings, quiet)
 	svc.UseTasks(&s.tasks)
+	svc.UseCluster(&s.cluster)
 	svc.UseFigures(&s.figures)
 	s.svc = svc
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})

@@ -111,6 +111,7 @@ func (ui *UI) Register(app *fiber.App) {
 	ui.registerRegistries(app)
 	ui.registerActions(app)
 	ui.registerBulk(app)
+	ui.registerList(app)
 	ui.registerFiles(app)
 	ui.registerContainers(app) // last: /containers/:project fits much
 }

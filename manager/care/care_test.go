@@ -265,7 +265,7 @@ func TestUnusedAppsAreStopped(t *testing.T) {
 	f.container("tab", state.Start, state.Running, 20*day, nil) // an open tab asks for news
 	f.used["tab"], f.net["tab"] = 2, 1<<20
 
-	require.Equal(t, "8 running containers, 4 stopped", f.inactive())
+	require.Equal(t, "8 running containers, 4 stopped: App abandoned, App never-visited, App paused, App tab", f.inactive())
 	for id, stopped := range map[string]bool{"never-visited": true, "young": false, "abandoned": true, "visited": false,
 		"paused": true, "stopped": false, "computing": false, "loading": false, "tab": true} {
 		require.Equal(t, stopped, f.read(id).Pending(), id)

@@ -3,6 +3,7 @@ package care
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"kiosc/cluster/state"
@@ -14,10 +15,24 @@ func (c *Care) StopInactive(ctx context.Context) (summary string, err error) {
 	if err := c.noteBusy(ctx); err != nil {
 		return "", err
 	}
-	stopped, looked, err := c.stopUnused(ctx, func(one *state.Container) time.Duration {
+	names, looked, err := c.stopUnused(ctx, func(one *state.Container) time.Duration {
 		return time.Duration(min(one.InactivityDays, c.cfg.MaxInactivity)) * 24 * time.Hour
 	})
-	return sentence(fmt.Sprintf("%d running containers", looked), count{stopped, "stopped"}), err
+	return sentence(fmt.Sprintf("%d running containers", looked), count{len(names), "stopped"}) + named(names), err
+}
+
+// shownNames is how many names a summary has.
+const shownNames = 20
+
+// named lists titles behind a summary.
+func named(titles []string) string {
+	switch {
+	case len(titles) == 0:
+		return ""
+	case len(titles) > shownNames:
+		titles = append(titles[:shownNames:shownNames], "…")
+	}
+	return ": " + strings.Join(titles, ", ")
 }
 
 // StopExpired stops the containers whose lifetime is over, and those that nobody has used for a threshold in minutes. It
@@ -51,7 +66,7 @@ func (c *Care) StopExpired(ctx context.Context) (summary string, err error) {
 			old++
 		}
 	}
-	return sentence(fmt.Sprintf("%d running containers with a threshold in minutes", looked), count{unused, "stopped"},
+	return sentence(fmt.Sprintf("%d running containers with a threshold in minutes", looked), count{len(unused), "stopped"},
 		count{old, "stopped after their lifetime"}), nil
 }
 
@@ -69,7 +84,7 @@ func since(one *state.Container) time.Time {
 }
 
 // stopUnused stops the containers that were unused for a threshold; 0 is none.
-func (c *Care) stopUnused(ctx context.Context, threshold func(*state.Container) time.Duration) (stopped, looked int, err error) {
+func (c *Care) stopUnused(ctx context.Context, threshold func(*state.Container) time.Duration) (stopped []string, looked int, err error) {
 	now := c.now()
 	unused, err := c.containers(func(tx *state.Tx, one *state.Container) (bool, error) {
 		most := threshold(one)
@@ -87,7 +102,7 @@ func (c *Care) stopUnused(ctx context.Context, threshold func(*state.Container) 
 			return stopped, looked, err
 		}
 		if done {
-			stopped++
+			stopped = append(stopped, one.Title)
 		}
 	}
 	return stopped, looked, err

@@ -72,3 +72,28 @@ func TestQuotasOnTheCommandLine(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "at least one of the flags")
 }
+
+func TestSweepingContainers(t *testing.T) {
+	f := newFake(t)
+	f.answer("remove-stopped", []service.Swept{{ID: "c-1", Title: "App", Project: "Mice", State: "exited"}},
+		[]service.Swept{{ID: "c-1", Title: "App", Project: "Mice", State: "exited", Done: true}, {ID: "c-2", Title: "Other", Project: "Mice", State: "exited", Detail: "Too many."}},
+		[]service.Swept{})
+	stdout, _ := f.ok("container", "remove-stopped")
+	require.Equal(t, "PROJECT  TITLE  UUID  STATE   RESULT\nMice     App    c-1   exited  would be removed\n", stdout)
+	stdout, stderr, code := f.run("container", "remove_stopped", "--remove")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "removed\n")
+	require.Contains(t, stdout, "REFUSED: Too many.")
+	require.Contains(t, stderr, "1 of 2 containers were refused")
+	stdout, _ = f.ok("container", "remove-stopped", "--remove")
+	require.Equal(t, "There is no such container.\n", stdout)
+	require.JSONEq(t, `{"remove":false}`, f.requests()[0].body)
+	require.JSONEq(t, `{"remove":true}`, f.requests()[1].body)
+
+	f.answer("stop-all", []service.Swept{{ID: "c-1", Title: "App", Project: "Mice", State: "running", Done: true}})
+	stdout, _ = f.ok("container", "stop_all", "--json")
+	require.Contains(t, stdout, `"done": true`)
+	f.answer("task-run", service.TaskStatus{Name: "stop-inactive", Last: &service.TaskRun{Summary: "3 running containers, 1 stopped: App"}})
+	stdout, _ = f.ok("container", "stop-unused")
+	require.Contains(t, stdout, "1 stopped: App")
+}

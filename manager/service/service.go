@@ -49,6 +49,7 @@ type Service struct {
 	failures failures
 	uses     uses
 	tasks    Tasks
+	cluster  Cluster
 	figures  Figures // nil in tests without any
 	files    FileSettings
 	uploads  *uploads

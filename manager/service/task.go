@@ -42,14 +42,15 @@ type Tasks interface {
 // UseTasks says where the tasks are. It must be called before the service is used.
 func (s *Service) UseTasks(t Tasks) { s.tasks = t }
 
-var errNotAdmin = state.Errorf(state.Forbidden, "This is for Kiosc's administrators only.")
+// ErrNotAdmin refuses those who may not administer the site.
+var ErrNotAdmin = state.Errorf(state.Forbidden, "This is for Kiosc's administrators only.")
 
 // administer refuses those who may not administer the site.
 func administer(a Actor) error {
 	if a.Administers() {
 		return nil
 	}
-	return errNotAdmin
+	return ErrNotAdmin
 }
 
 // Administers tells whether the actor may administer the site.

@@ -1,0 +1,41 @@
+package manager_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kiosc/cluster/state"
+	"kiosc/manager"
+	"kiosc/manager/service"
+)
+
+func TestCommandsOnAllContainers(t *testing.T) {
+	cfg := config(t, "m1")
+	cfg.Bootstrap = true
+	n := start(t, cfg)
+	svc := n.m.Service()
+	actor, err := svc.ByName(manager.AdminName)
+	require.NoError(t, err)
+	views, err := svc.AllContainers(actor)
+	require.NoError(t, err)
+	require.Len(t, views, 1, "the demo app")
+	sweep := func(command string, remove bool) (all []service.Swept) {
+		require.NoError(t, n.admin(command, manager.SweepRequest{Remove: remove}, &all))
+		return all
+	}
+	require.Empty(t, sweep("stop-all", false), "nothing runs")
+	require.Empty(t, sweep("remove-stopped", true), "one that was never started isn't stopped")
+	_, err = svc.Act(t.Context(), actor, views[0].ID, state.Start)
+	require.NoError(t, err)
+	require.True(t, sweep("stop-all", false)[0].Done, "it waited for a Docker host")
+	require.Empty(t, sweep("stop-all", false), "it can be repeated")
+	listed := sweep("remove-stopped", false)
+	require.Len(t, listed, 1)
+	require.False(t, listed[0].Done)
+	require.Equal(t, "exited", listed[0].State)
+	require.True(t, sweep("remove-stopped", true)[0].Done)
+	views, err = svc.AllContainers(actor)
+	require.NoError(t, err)
+	require.Empty(t, views)
+}
