@@ -92,7 +92,9 @@ func TestTheListOfAllContainers(t *testing.T) {
 	require.Contains(t, page, "beta")
 	require.NotContains(t, page, `name="container"`, "a guest has nothing to select for")
 	require.Contains(t, s.get("outsider", "/containerlist/").body, "No containers to show.")
-	before := func(body, first, second string) bool { return strings.Index(body, ">"+first+"<") < strings.Index(body, ">"+second+"<") }
+	before := func(body, first, second string) bool {
+		return strings.Index(body, ">"+first+"<") < strings.Index(body, ">"+second+"<")
+	}
 	require.True(t, before(page, "Alpha", "beta"), "the newest first")
 	require.True(t, before(s.get("guest", "/containerlist/?sort=title").body, "Alpha", "beta"))
 	got := s.get("guest", "/containerlist/?sort=-title").body
