@@ -128,16 +128,15 @@ func TestAContainerInJSON(t *testing.T) {
 	k.Get("/containers/api/detail/"+id, &got)
 	for _, field := range []string{"date_created", "date_modified"} {
 		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$`, got[field])
-		delete(got, field)
 	}
-	require.Equal(t, map[string]any{
+	require.Subset(t, got, map[string]any{
 		"constraints": []any{}, "cpu_reservation": 0.0, "cpu_limit": 0.0, "memory_reservation": 0.0, "memory_limit": 0.0,
 		"sodar_uuid": id, "project": k.Project(), "date_last_status_update": nil, "title": "All fields", "description": "d",
 		"repository": "kiosc/demo", "tag": "1", "image_id": nil, "container_id": nil, "container_ip": nil, "container_port": 8080.0,
 		"container_path": "start", "keep_prefix": true, "heartbeat_url": nil, "host_port": nil, "timeout": 60.0, "state": "initial",
 		"environment": map[string]any{"A": 1.0, "PASSWORD": "<masked>"}, "environment_secret_keys": "PASSWORD", "command": "x",
 		"containertemplatesite": nil, "containertemplateproject": nil, "max_retries": 5.0, "inactivity_threshold": 7.0,
-	}, got)
+	})
 	out, err := exec.Command("grep", "-rlaF", "s3cret", k.Dir).Output()
 	require.Error(t, err, "grep finds the secret in %s", out)
 }
