@@ -15,6 +15,7 @@ import (
 	"mime/quotedprintable"
 	"net"
 	netmail "net/mail"
+	"net/smtp"
 	"net/textproto"
 	"strings"
 	"sync"
@@ -212,6 +213,26 @@ func TestMailsThatCannotBeSent(t *testing.T) {
 	m, err := mail.New(mail.Config{URL: "smtp://" + silent.Addr().String(), Sender: "kiosc@example.org"})
 	require.NoError(t, err)
 	require.Error(t, m.Send(ctx, "ana@example.org", "x", "x"))
+}
+
+// TestNothingGoesInTheClear takes a server on this machine for one elsewhere.
+func TestNothingGoesInTheClear(t *testing.T) {
+	own, pool := certificate(t)
+	for _, s := range []*server{serve(t, &server{}), serve(t, &server{tls: own})} {
+		m, err := mail.New(mail.Config{URL: "smtp://127.0.0.1", Sender: "kiosc@example.org", CAs: pool})
+		require.NoError(t, err)
+		client, err := smtp.Dial(s.Addr().String())
+		require.NoError(t, err)
+		err = m.Secure(client, false)
+		_, secure := client.TLSConnectionState()
+		require.Equal(t, s.tls != nil, secure)
+		if s.tls == nil {
+			require.ErrorContains(t, err, "no STARTTLS")
+		} else {
+			require.NoError(t, err)
+		}
+		require.NoError(t, client.Close())
+	}
 }
 
 func TestSettings(t *testing.T) {
