@@ -172,6 +172,7 @@ func (l *link) serve(ctx context.Context, kind wire.Kind, raw []byte, stream *wi
 	var to wire.ProxyHeader
 	var head wire.OrdersHeader
 	var usage wire.UsageHeader
+	var stock wire.StockHeader
 	switch {
 	case kind == wire.Proxy && wire.DecodeHeader(raw, &to) == nil:
 		l.agent.serveProxy(ctx, stream, to)
@@ -179,6 +180,8 @@ func (l *link) serve(ctx context.Context, kind wire.Kind, raw []byte, stream *wi
 		l.agent.serveOrders(ctx, l.session, stream, head)
 	case kind == wire.Usage && wire.DecodeHeader(raw, &usage) == nil:
 		l.agent.serveFigures(ctx, stream, usage)
+	case kind == wire.DockerStock && wire.DecodeHeader(raw, &stock) == nil:
+		l.agent.serveStock(ctx, stream)
 	default:
 		stream.Kill()
 	}

@@ -57,6 +57,7 @@ func (m *Manager) assembleTasks() error {
 	}
 	m.service.UseTasks(m.tasks)
 	m.service.UseCluster(m.nodes)
+	m.service.UseStocks(m.hub)
 	return m.tasks.Known()
 }
 

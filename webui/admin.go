@@ -16,6 +16,7 @@ func (ui *UI) registerAdmin(app *fiber.App) {
 	app.Post("/kioscadmin/task/:task", ui.page(ui.runTask))
 	ui.registerQuotas(app)
 	ui.registerNodes(app)
+	ui.registerDocker(app)
 	ui.registerUsers(app)
 	ui.registerRemote(app)
 	ui.registerTimeline(app)
@@ -37,6 +38,8 @@ type adminFrame struct {
 var adminTabs = []adminTab{
 	{Path: "users", Label: "Users"},
 	{Path: "containers", Label: "Containers"},
+	{Path: "not-in-kiosc", Label: "Not in Kiosc"},
+	{Path: "docker", Label: "Other Docker entities"},
 	{Path: "nodes", Label: "Nodes"},
 	{Path: "quotas", Label: "Quotas"},
 	{Path: "tasks", Label: "Periodic tasks"},

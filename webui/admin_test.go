@@ -2,6 +2,7 @@ package webui_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kiosc/cluster/state"
+	"kiosc/cluster/wire"
 	"kiosc/manager/service"
 )
 
@@ -125,7 +127,10 @@ func TestAdministratorsSeeAndDrainNodes(t *testing.T) {
 const hostID = "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55"
 
 // fakeCluster is a manager and a Docker host.
-type fakeCluster struct{ done []string }
+type fakeCluster struct {
+	done      []string
+	id, known string // of the cluster, and of a container
+}
 
 func (f *fakeCluster) Cluster() (service.ClusterStatus, error) {
 	return service.ClusterStatus{Quorum: true, Nodes: []service.NodeStatus{
@@ -142,4 +147,47 @@ func (f *fakeCluster) Drain(_ context.Context, _ string, deadline time.Duration,
 func (f *fakeCluster) Activate(context.Context, string) (service.NodeStatus, error) {
 	f.done = append(f.done, "activate")
 	return service.NodeStatus{}, nil
+}
+
+// Stock is of one host that answers; there is another that doesn't.
+func (f *fakeCluster) Stock(_ context.Context, node string) (*wire.Stock, error) {
+	if node == "n2" {
+		return nil, errors.New("away")
+	}
+	return &wire.Stock{
+		Containers: []wire.StockContainer{
+			{DockerID: "0123456789abcdef", Name: "postgres", Image: "postgres:17", State: "running"},
+			{DockerID: "1", Name: "kiosc-known", Image: "nginx", Cluster: f.id, Container: f.known},
+			{DockerID: "2", Name: "kiosc-orphan", Image: "nginx", Cluster: f.id, Container: "gone"},
+			{DockerID: "3", Name: "kiosc-other", Image: "nginx", Cluster: "another", Container: f.known},
+		},
+		Networks: []wire.StockNetwork{{ID: "9876543210fedcba", Name: "kiosc-net", Driver: "bridge", Subnet: "10.171.0.0/26", Gateway: "10.171.0.1", Containers: []string{"a", "b"}, Ours: true}},
+		Images:   []wire.StockImage{{ID: "sha256:fedcba9876543210", Tags: []string{"nginx:1"}, Size: 50 << 20, Used: 3}},
+		Volumes:  []wire.StockVolume{{Name: "data", Mountpoint: "/var/lib/docker/volumes/data"}},
+	}, nil
+}
+
+func TestAdministratorsSeeWhatDockerHas(t *testing.T) {
+	s := newSite(t)
+	s.cluster.known = s.container("App")
+	require.NoError(t, s.node.Store().View(func(tx *state.Tx) error {
+		cluster, _, err := tx.Cluster()
+		s.cluster.id = cluster.ID
+		return err
+	}))
+	s.propose(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "docker-2"}})
+	page := s.get("admin", "/kioscadmin/overview/not-in-kiosc")
+	require.Equal(t, http.StatusOK, page.status)
+	require.NotContains(t, page.body, "kiosc-known")
+	for _, text := range []string{"postgres:17", "0123456789ab<", "kiosc-orphan", "it is removed soon", "of another Kiosc", "docker-2", "The Docker host does not answer."} {
+		require.Contains(t, page.body, text)
+	}
+	page = s.get("admin", "/kioscadmin/overview/docker")
+	require.Equal(t, http.StatusOK, page.status)
+	for _, text := range []string{"kiosc-net", "10.171.0.0/26", "a, b", "fedcba987654<", "50MiB", "/var/lib/docker/volumes/data", "The Docker host does not answer."} {
+		require.Contains(t, page.body, text)
+	}
+	for _, tab := range []string{"docker", "not-in-kiosc"} {
+		require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/"+tab).status)
+	}
 }

@@ -75,6 +75,7 @@ func newSiteWith(t *testing.T, settings service.Settings) *site {
 	svc := service.New(s.node, sealer{}, noProgress{}, settings, quiet)
 	svc.UseTasks(&s.tasks)
 	svc.UseCluster(&s.cluster)
+	svc.UseStocks(&s.cluster)
 	svc.UseFigures(&s.figures)
 	s.svc = svc
 	s.ui, err = webui.New(svc, webui.Options{Version: "test", Logger: quiet, Zone: time.UTC})

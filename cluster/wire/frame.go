@@ -44,6 +44,7 @@ var types = map[byte]func() any{
 	21: func() any { return new(LogBatch) },
 	22: func() any { return new(LogAck) },
 	23: func() any { return new(Figures) },
+	24: func() any { return new(Stock) },
 	30: func() any { return new(ProxyAnswer) },
 	31: func() any { return new(FileAnswer) },
 	32: func() any { return new(FileWanted) },

@@ -20,18 +20,19 @@ type Kind byte
 
 // The kinds of streams.
 const (
-	Control Kind = 1
-	Logs    Kind = 2
-	Proxy   Kind = 3
-	Orders  Kind = 4 // the leader's with an agent
-	Relay   Kind = 5 // from one manager through another to an agent
-	Forward Kind = 6 // commands for the leader, from another manager
-	Call    Kind = 7 // one request and one answer between managers
-	Usage   Kind = 8 // what containers use, for the leader
-	File    Kind = 9 // a small file for a container, to its agent
+	Control     Kind = 1
+	Logs        Kind = 2
+	Proxy       Kind = 3
+	Orders      Kind = 4  // the leader's with an agent
+	Relay       Kind = 5  // from one manager through another to an agent
+	Forward     Kind = 6  // commands for the leader, from another manager
+	Call        Kind = 7  // one request and one answer between managers
+	Usage       Kind = 8  // what containers use, for the leader
+	File        Kind = 9  // a small file for a container, to its agent
+	DockerStock Kind = 10 // what the Docker Engine of a host has, for people
 )
 
-const lastKind = File
+const lastKind = DockerStock
 
 const (
 	headVersion = 1

@@ -50,6 +50,7 @@ type Service struct {
 	uses     uses
 	tasks    Tasks
 	cluster  Cluster
+	stocks   Stocks
 	figures  Figures // nil in tests without any
 	files    FileSettings
 	uploads  *uploads
