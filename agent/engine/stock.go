@@ -63,7 +63,7 @@ func (e *Engine) Stock(ctx context.Context) (*wire.Stock, error) {
 		stock.Networks = append(stock.Networks, one)
 	}
 	for _, i := range images {
-		stock.Images = append(stock.Images, wire.StockImage{ID: i.ID, Tags: i.RepoTags, Size: i.Size, Used: ofImage[i.ID]})
+		stock.Images = append(stock.Images, wire.StockImage{ID: i.ID, Tags: slices.DeleteFunc(i.RepoTags, func(tag string) bool { return tag == "<none>:<none>" }), Size: i.Size, Used: ofImage[i.ID]})
 	}
 	for _, v := range volumes.Volumes {
 		stock.Volumes = append(stock.Volumes, wire.StockVolume{Name: v.Name, Driver: v.Driver, Mountpoint: v.Mountpoint, Used: withVolume[v.Name],
