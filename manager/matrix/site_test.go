@@ -67,6 +67,19 @@ var siteOperations = []operation{
 	{name: "run a task", right: auth.Administer, in: once,
 		call:  func(c *cell, a service.Actor) error { _, err := c.service.RunTask(c.ctx, a, "check"); return err },
 		pages: []string{"POST /kioscadmin/task/check"}},
+	{name: "see the containers of one's projects", right: auth.ListContainers, in: once, pages: []string{"GET /containerlist/"}},
+	{name: "see all containers and nodes", right: auth.Administer, in: once,
+		call:  func(c *cell, a service.Actor) error { _, err := c.service.ClusterStatus(a); return err },
+		pages: []string{"GET /kioscadmin/overview/containers", "GET /kioscadmin/overview/nodes"}},
+	{name: "drain and activate a Docker host", right: auth.Administer, in: once,
+		call: func(c *cell, a service.Actor) error {
+			_, err := c.service.DrainNode(c.ctx, a, c.id("node"), 0)
+			if err == nil {
+				_, err = c.service.ActivateNode(c.ctx, a, c.id("node"))
+			}
+			return err
+		},
+		pages: []string{"POST /kioscadmin/node/drain/{node}", "POST /kioscadmin/node/activate/{node}"}},
 	{name: "see what a Docker host's containers use", right: auth.Administer, sees: auth.Administer, in: once,
 		call: func(c *cell, a service.Actor) error {
 			_, err := c.service.NodeFigures(c.ctx, a, c.id("node"))

@@ -103,6 +103,7 @@ func newWorld(t *testing.T) *world {
 	w.service = service.New(w.node, sealer{}, noProgress{}, service.Settings{LocalUsers: true}, quiet)
 	w.service.UseTasks(noTasks{})
 	w.service.UseFigures(noFigures{})
+	w.service.UseCluster(noCluster{})
 	w.serve(quiet)
 	w.fill()
 	return w
@@ -281,6 +282,16 @@ type noTasks struct{}
 func (noTasks) Tasks(context.Context) ([]service.TaskStatus, error) { return nil, nil }
 func (noTasks) RunNow(context.Context, string, string) (service.TaskStatus, error) {
 	return service.TaskStatus{}, nil
+}
+
+type noCluster struct{}
+
+func (noCluster) Cluster() (service.ClusterStatus, error) { return service.ClusterStatus{}, nil }
+func (noCluster) Drain(context.Context, string, time.Duration, bool) (service.NodeStatus, error) {
+	return service.NodeStatus{}, nil
+}
+func (noCluster) Activate(context.Context, string) (service.NodeStatus, error) {
+	return service.NodeStatus{}, nil
 }
 
 type noFigures struct{}
