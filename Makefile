@@ -22,7 +22,7 @@ webui/assets/dist/manifest.json: webui/frontend/package-lock.json $(shell find w
 
 test: ## unit and integration tests, with a real Docker Engine; never from the cache
 	@docker version >/dev/null 2>&1 || { echo 'make test needs a Docker Engine: none answers. Start one, or see "docker version".' >&2; exit 1; }
-	go run ./deploy/testbed/gotest -race -count 1 -timeout 5m ./...
+	go run ./deploy/testbed/gotest -race -count 1 -timeout 10m ./...
 
 e2e: build ## the real program in a real browser
 	deploy/testbed/need-browser
@@ -30,7 +30,7 @@ e2e: build ## the real program in a real browser
 	deploy/testbed/need-apps
 	deploy/testbed/need-slapd
 	deploy/testbed/need-registry
-	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 10m ./deploy/testbed/e2e ./manager/ldap
+	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 20m ./deploy/testbed/e2e ./manager/ldap
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l . >&2; echo 'gofmt these files' >&2; exit 1; }

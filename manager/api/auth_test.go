@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"kiosc/cluster/state"
 	"kiosc/manager/auth"
 	"kiosc/manager/service"
 )
@@ -174,4 +175,35 @@ func TestVersionInAccept(t *testing.T) {
 			require.JSONEq(t, `{"detail":"Invalid version in \"Accept\" header."}`, got.body)
 		}
 	}
+}
+
+func TestALoginEndsWhenItIsIdle(t *testing.T) {
+	s := newSite(t)
+	opened := time.Now().Add(-service.DefaultSessionIdle - time.Hour).UTC()
+	open := func() (string, []byte) {
+		secret, hash := auth.NewSecret("")
+		s.propose(&state.SessionOpened{Session: state.Session{Hash: hash, User: s.users["owner"], CreatedAt: opened, ExpiresAt: time.Now().Add(time.Hour).UTC()}})
+		return secret, hash
+	}
+	idle, _ := open()
+	require.Equal(t, 401, s.with("Cookie", cookie+"="+idle).send("GET", "/project/api/users/current", "").status)
+	used, hash := open()
+	s.propose(&state.CredentialsUsed{Sessions: []state.CredentialUse{{Hash: hash, At: time.Now().Add(-time.Hour).UTC()}}})
+	require.Equal(t, 200, s.with("Cookie", cookie+"="+used).send("GET", "/project/api/users/current", "").status)
+}
+
+// TestTheStateHearsOfUse makes the manager tell of what it has seen when it ends.
+func TestTheStateHearsOfUse(t *testing.T) {
+	s := newSite(t)
+	require.Equal(t, 200, s.as("owner").send("GET", "/project/api/users/current", "").status)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.NoError(t, s.service.TellUses(ctx))
+	views, err := s.service.TokensOf(service.Operator(), "owner")
+	require.NoError(t, err)
+	require.Len(t, views, 1)
+	require.NotNil(t, views[0].UsedAt)
+	require.WithinDuration(t, time.Now(), *views[0].UsedAt, time.Minute)
+	_, err = s.service.TokensOf(service.Actor{}, "owner")
+	require.Equal(t, state.Forbidden, state.CodeOf(err))
 }
