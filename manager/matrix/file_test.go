@@ -59,7 +59,7 @@ var fileOperations = append([]operation{
 		call: func(c *cell, a service.Actor) error {
 			begun, err := c.service.BeginUpload(c.ctx, a, c.place.id)
 			up, err := upload(c, begun, err)
-			defer up.Close()
+			defer func() { up.Close() }()
 			if err == nil {
 				_, err = up.Add(c.ctx, named())
 			}
@@ -94,7 +94,7 @@ func changes(own string, right auth.Right) []operation {
 			call: func(c *cell, a service.Actor) error {
 				begun, err := c.service.BeginReplacement(c.ctx, a, c.id(own+"file"))
 				up, err := upload(c, begun, err)
-				defer up.Close()
+				defer func() { up.Close() }()
 				if err == nil {
 					_, err = up.Replace(c.ctx, c.id(own+"file"))
 				}
