@@ -70,7 +70,7 @@ var siteOperations = []operation{
 	{name: "see the containers of one's projects", right: auth.ListContainers, in: once, pages: []string{"GET /containerlist/"}},
 	{name: "see all containers and nodes", right: auth.Administer, in: once,
 		call:  func(c *cell, a service.Actor) error { _, err := c.service.ClusterStatus(a); return err },
-		pages: []string{"GET /kioscadmin/overview/containers", "GET /kioscadmin/overview/nodes"}},
+		pages: []string{"GET /kioscadmin/overview/containers", "GET /kioscadmin/overview/nodes", "GET /kioscadmin/overview/docker", "GET /kioscadmin/overview/not-in-kiosc"}},
 	{name: "drain and activate a Docker host", right: auth.Administer, in: once,
 		call: func(c *cell, a service.Actor) error {
 			_, err := c.service.DrainNode(c.ctx, a, c.id("node"), 0)

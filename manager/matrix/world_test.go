@@ -19,6 +19,7 @@ import (
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
+	"kiosc/cluster/wire"
 	"kiosc/manager/api"
 	"kiosc/manager/auth"
 	"kiosc/manager/figures"
@@ -104,6 +105,7 @@ func newWorld(t *testing.T) *world {
 	w.service.UseTasks(noTasks{})
 	w.service.UseFigures(noFigures{})
 	w.service.UseCluster(noCluster{})
+	w.service.UseStocks(noStocks{})
 	w.serve(quiet)
 	w.fill()
 	return w
@@ -299,6 +301,10 @@ type noFigures struct{}
 func (noFigures) Report(context.Context, figures.Of) (figures.Report, error) {
 	return figures.Report{}, nil
 }
+
+type noStocks struct{}
+
+func (noStocks) Stock(context.Context, string) (*wire.Stock, error) { return &wire.Stock{}, nil }
 
 // appHosts are those of apps that nobody opens here.
 type appHosts struct{}
