@@ -240,7 +240,7 @@ type TokenView struct {
 
 // TokensOf lists a user's API tokens, for superusers.
 func (s *Service) TokensOf(a Actor, user string) (views []TokenView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return nil, err
 	}
 	u, err := s.userByName(user)
@@ -263,7 +263,7 @@ func (s *Service) TokensOf(a Actor, user string) (views []TokenView, err error) 
 
 // DeleteTokenOf deletes an API token of a user, for superusers.
 func (s *Service) DeleteTokenOf(ctx context.Context, a Actor, user, id string) error {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return err
 	}
 	u, err := s.userByName(user)

@@ -110,7 +110,7 @@ type RelinkView struct {
 
 // RelinkUsers makes the next login at the OpenID provider with a user's name be the user. Only superusers may.
 func (s *Service) RelinkUsers(ctx context.Context, a Actor, in RelinkInput) (out RelinkView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return out, err
 	}
 	if in.All == (in.Name != "") {

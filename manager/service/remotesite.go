@@ -51,7 +51,7 @@ var (
 
 // RemoteSites lists the target sites by name, for superusers.
 func (s *Service) RemoteSites(a Actor) (views []RemoteSiteView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return nil, err
 	}
 	err = s.store.View(func(tx *state.Tx) error {
@@ -76,7 +76,7 @@ func (s *Service) RemoteSites(a Actor) (views []RemoteSiteView, err error) {
 
 // RemoteSite returns a target site, by its id or name, and all projects with their levels, by title; for superusers.
 func (s *Service) RemoteSite(a Actor, name string) (view RemoteSiteView, projects []RemoteProjectView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return view, nil, err
 	}
 	err = s.store.View(func(tx *state.Tx) error {
@@ -141,7 +141,7 @@ func siteObject(s state.RemoteSite) state.EventObject {
 
 // AddRemoteSite adds a target site and makes its secret. Only superusers may.
 func (s *Service) AddRemoteSite(ctx context.Context, a Actor, in RemoteSiteInput) (RemoteSiteView, error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return RemoteSiteView{}, err
 	}
 	if s.settings.Upstream.Target {
@@ -160,7 +160,7 @@ func (s *Service) AddRemoteSite(ctx context.Context, a Actor, in RemoteSiteInput
 // RemoveRemoteSite removes a target site, by its id or name, whose secret counts no more. What it has taken over stays there.
 // Only superusers may.
 func (s *Service) RemoveRemoteSite(ctx context.Context, a Actor, name string) error {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return err
 	}
 	var site state.RemoteSite
@@ -188,7 +188,7 @@ type GiveInput struct {
 
 // GiveProjects sets how much of some projects a target site is given. Only superusers may.
 func (s *Service) GiveProjects(ctx context.Context, a Actor, in GiveInput) (view RemoteSiteView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return view, err
 	}
 	var site state.RemoteSite

@@ -78,7 +78,7 @@ type UpstreamView struct {
 
 // Upstream tells how this site stands to the upstream one, for superusers.
 func (s *Service) Upstream(ctx context.Context, a Actor) (view UpstreamView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return view, err
 	}
 	set := s.settings.Upstream
@@ -178,7 +178,7 @@ func upstreamContext(site string) string { return "upstream site " + site }
 
 // SyncUpstream syncs with the upstream site now, for superusers, and waits for the end as RunTask does.
 func (s *Service) SyncUpstream(ctx context.Context, a Actor) (TaskStatus, error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return TaskStatus{}, err
 	}
 	if !s.settings.Upstream.Target {
@@ -200,7 +200,7 @@ const maxSecret = 1024
 
 // SetUpstream sets the upstream site. Only superusers may. A secret is kept only for the address that it was given for.
 func (s *Service) SetUpstream(ctx context.Context, a Actor, in UpstreamInput) error {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return err
 	}
 	if s.settings.Upstream.URL != "" {
@@ -240,7 +240,7 @@ func (s *Service) SetUpstream(ctx context.Context, a Actor, in UpstreamInput) er
 
 // RemoveUpstream forgets the upstream site and its secret. What was taken over stays as it is. Only superusers may.
 func (s *Service) RemoveUpstream(ctx context.Context, a Actor) error {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return err
 	}
 	var site state.RemoteSite
@@ -272,7 +272,7 @@ const maxReleased = 5000
 // ReleaseUpstream makes projects that were taken over be changed here. What the upstream site still has is taken over again by
 // the next sync. Only superusers may.
 func (s *Service) ReleaseUpstream(ctx context.Context, a Actor, in ReleaseInput) (released state.UpstreamTally, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return released, err
 	}
 	var projects, users []string

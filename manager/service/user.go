@@ -48,17 +48,9 @@ func Operator() Actor {
 	return Actor{User: state.User{Superuser: true, Active: true}, Console: true}
 }
 
-// administers refuses everybody but superusers.
-func (a Actor) administers() error {
-	if !a.Administers() {
-		return state.Errorf(state.Forbidden, "Only superusers may do this.")
-	}
-	return nil
-}
-
 // Users lists all users by name, for superusers.
 func (s *Service) Users(a Actor) (views []UserView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return nil, err
 	}
 	err = s.store.View(func(tx *state.Tx) error {
@@ -73,7 +65,7 @@ func (s *Service) Users(a Actor) (views []UserView, err error) {
 
 // UserByID returns a user, for superusers.
 func (s *Service) UserByID(a Actor, id string) (view UserView, err error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return view, err
 	}
 	err = s.store.View(func(tx *state.Tx) error {
@@ -101,7 +93,7 @@ func newUser(in UserInput) (u state.User, generated string, err error) {
 
 // CreateUser adds a user who can log in with a password. One that isn't given is generated. Only superusers may.
 func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (UserView, error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return UserView{}, err
 	}
 	u, generated, err := newUser(in)
@@ -120,7 +112,7 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (UserVi
 // ChangeUser changes the user of the name in the input. A new password ends the user's logins, and deactivation at once all
 // access, that by API tokens too. Only superusers may.
 func (s *Service) ChangeUser(ctx context.Context, a Actor, in UserInput) (UserView, error) {
-	if err := a.administers(); err != nil {
+	if err := administer(a); err != nil {
 		return UserView{}, err
 	}
 	u, err := s.userByName(in.Name)
