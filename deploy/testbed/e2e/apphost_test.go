@@ -40,8 +40,6 @@ type appVisit struct {
 	app string // its origin
 }
 
-func (v *appVisit) to(address string) { v.Helper(); v.do(chromedp.Navigate(address)) }
-
 // opens the app by a deep link: through the login and the lobby, which starts it.
 func (v *appVisit) opens() {
 	v.Helper()

@@ -4,9 +4,12 @@ package e2e_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,10 +19,11 @@ import (
 	"kiosc/deploy/testbed"
 )
 
-// visitTimeout bounds the whole visit, stepTimeout each step of it.
+// visitTimeout bounds the whole visit, stepTimeout each step of it. No page waits longer than restTimeout for the network.
 const (
 	visitTimeout = 3 * time.Minute
 	stepTimeout  = 30 * time.Second
+	restTimeout  = 5 * time.Second
 )
 
 // artifacts is where the screenshots go.
@@ -60,7 +64,7 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 		case err := <-done:
 			require.NoError(b, err)
 		case <-time.After(stepTimeout):
-			b.shot("stuck")
+			b.tell()
 			require.FailNow(b, "a step took too long")
 		}
 	}
@@ -85,12 +89,56 @@ func (b *browser) until(what, script string) {
 		}
 	}
 	if !ok {
-		b.shot("stuck")
+		b.tell()
 	}
 	require.True(b, ok, what)
 }
 
-func (b *browser) visit(path string) { b.Helper(); b.do(chromedp.Navigate(b.base + path)) }
+// tell leaves what the page shows, for whoever looks for what went wrong.
+func (b *browser) tell() {
+	b.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.pathname + "\n" + document.body.innerText.slice(0, 2000)`))
+	b.Logf("the page: %s %v", text, err)
+	b.shot("stuck-" + strings.ReplaceAll(b.Name(), "/", "-"))
+}
+
+func (b *browser) visit(path string) { b.Helper(); b.to(b.base + path) }
+
+// to opens an address once the machine's network is at rest: a started container brings an interface, and Chromium breaks
+// off what it is loading with ERR_NETWORK_CHANGED when that gets its address, a second or two later.
+func (b *browser) to(address string) {
+	b.Helper()
+	for end := time.Now().Add(restTimeout); !networkAtRest(b) && time.Now().Before(end); {
+		<-time.After(50 * time.Millisecond)
+	}
+	b.do(chromedp.Navigate(address))
+}
+
+// networkAtRest says whether each interface that is up has the link-local address that the kernel gives it, and has tested it.
+func networkAtRest(t testing.TB) bool {
+	t.Helper()
+	list, err := os.ReadFile("/proc/net/if_inet6")
+	if os.IsNotExist(err) {
+		return true // no IPv6, no such addresses
+	}
+	require.NoError(t, err)
+	settled := map[string]bool{}
+	for line := range strings.Lines(string(list)) { // address, index, prefix, scope, flags, name
+		if f := strings.Fields(line); len(f) == 6 {
+			flags, err := strconv.ParseUint(f[4], 16, 32)
+			require.NoError(t, err)
+			settled[f[5]] = flags&syscall.IFA_F_TENTATIVE == 0
+		}
+	}
+	all, err := net.Interfaces()
+	require.NoError(t, err)
+	for _, i := range all {
+		if strings.HasPrefix(i.Name, "veth") && i.Flags&net.FlagRunning != 0 && !settled[i.Name] {
+			return false
+		}
+	}
+	return true
+}
 
 // shot leaves a picture of the page.
 func (b *browser) shot(name string) {

@@ -165,7 +165,7 @@ func whileAcmeIsDown(acme *testbed.Slapd, a, b *person) {
 func lookAtLogin(k *testbed.Kiosc, name string, login ...string) {
 	k.Helper()
 	br := open(k.TB, "http://"+k.Addr)
-	br.do(chromedp.Navigate(br.base + "/login/"))
+	br.visit("/login/")
 	for _, l := range login {
 		br.do(chromedp.SendKeys("#username", l), chromedp.SendKeys("#password", "any"), chromedp.Submit("#password"))
 		br.until("the answer", `document.querySelector(".alert") !== null`)

@@ -35,13 +35,14 @@ func TestOpenIDLogin(t *testing.T) {
 	b.until("the link leads on", `location.href === "`+one+`/tokens/?deep=%2Flink"`)
 	require.Empty(t, eval[string](b, "document.cookie"), "scripts can't read the session")
 
-	b.do(chromedp.Navigate(two + "/account/"))
+	b.to(two + "/account/")
 	b.until("the other manager knows who it is", `document.querySelector("main").innerText.includes("Ana Ångström")`)
 	b.shot("openid-account")
-	b.do(chromedp.Navigate(two + "/containers/" + k.Project()))
+	b.to(two + "/containers/" + k.Project())
 	b.until("the group gives its role", `document.querySelector('a[href^="/containers/create/"]')`)
 
-	b.do(chromedp.Navigate(two+"/logout/"), chromedp.Click("main form button"))
+	b.to(two + "/logout/")
+	b.do(chromedp.Click("main form button"))
 	b.until("the login is shown", `location.pathname === "/login/"`)
 	b.visit("/tokens/")
 	b.until("the login has ended at both", `location.pathname === "/login/"`)
