@@ -1,13 +1,18 @@
 package manager_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"kiosc/cluster/pki"
+	"kiosc/cluster/wire"
+	"kiosc/deploy/testbed/simhost"
 	"kiosc/manager"
 	"kiosc/manager/service"
 )
@@ -54,4 +59,44 @@ func TestASettingForATaskThatThereIsNotIsRefused(t *testing.T) {
 	cfg.Schedules = map[string]string{"unheard-of": "1m"}
 	_, err := manager.New(t.Context(), cfg)
 	require.ErrorContains(t, err, `no task "unheard-of"`)
+}
+
+// TestTheTimelineTellsOnceOfARemovedOrphan has the leader die between its word to remove a Docker container and the deed.
+func TestTheTimelineTellsOnceOfARemovedOrphan(t *testing.T) {
+	all := three(t)
+	l, others := leader(all)
+	var keeps atomic.Bool
+	keeps.Store(true)
+	h := &simhost.Host{Name: "d1", Keeps: keeps.Load}
+	h.Have(wire.Observed{Container: "c-of-yore", Generation: 3, DockerID: "0123456789abcdef", State: "running"})
+	token, err := pki.ParseJoinToken(l.joinToken("agent", false))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.Run(ctx, l.cfg.ClusterListen, token, func() { close(ready) })
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	<-ready
+	key := l.token()
+	told := func(n *node) []struct{ Description string } {
+		var page struct {
+			Results []struct{ Description string } `json:"results"`
+		}
+		n.api(key, http.MethodGet, "/timeline/api/list/site?event_name=orphan_removed", nil, &page)
+		return page.Results
+	}
+	before := l.status().Index
+	l.wait("the orphan is noted", func(s service.ClusterStatus) bool { return s.Index > before || h.TakeInventory() != nil })
+	require.Empty(t, told(l), "it isn't removed yet")
+	require.NoError(t, l.end())
+	next, _ := leader(others)
+	require.Empty(t, told(next))
+	keeps.Store(false)
+	require.Eventually(t, func() bool { h.TakeInventory(); return len(told(next)) > 0 }, soon, 50*time.Millisecond)
+	next.run("orphans")
+	events := told(next)
+	require.Len(t, events, 1)
+	require.Equal(t, "remove the Docker container {docker} of container {container}, which did not belong on the Docker host {node}", events[0].Description)
 }

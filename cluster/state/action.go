@@ -184,9 +184,9 @@ func (c *Container) endAction(tx *Tx, status EventStatus, at time.Time) error {
 	if c.ActionEvent == "" {
 		return nil
 	}
-	e := Event{ID: uuid.NewSHA1(uuid.Nil, []byte("end "+c.ActionEvent)).String(), Time: at, User: c.ActionUser, Project: c.Project, App: "containers",
-		Name: "container_task", Description: string(c.Action) + " container {container} " + actionEnds[status],
-		Objects: []EventObject{{Label: "container", Name: c.Title, Model: "Container", ID: c.ID}}, Status: status, Of: c.ActionEvent}
+	e := c.Event(uuid.NewSHA1(uuid.Nil, []byte("end "+c.ActionEvent)).String(), "container_task",
+		string(c.Action)+" container {container} "+actionEnds[status], at)
+	e.User, e.Status, e.Of = c.ActionUser, status, c.ActionEvent
 	c.ActionEvent = ""
 	return tx.record(e)
 }

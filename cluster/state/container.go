@@ -33,6 +33,8 @@ type Container struct {
 	// Retries is how often Kiosc has repeated the last action by itself, because the container wasn't or didn't stay what it
 	// should be.
 	Retries int
+	// GivenUp is the generation that was the last retry without avail; 0 for none.
+	GivenUp uint64
 
 	// What was last reported by the node.
 	DoneGeneration uint64 // the last generation that was carried out or failed

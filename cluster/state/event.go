@@ -56,7 +56,8 @@ type Event struct {
 }
 
 // Recorded applies another command and, if that isn't refused, adds an event to the timeline: both or neither. It returns
-// what the other command returns.
+// what the other command returns. One that turns out to do nothing adds no event: an ActionRequested that is passed over, and any
+// that returns false.
 type Recorded struct {
 	Event Event
 	// Command is encoded; empty for an event alone.
@@ -69,6 +70,12 @@ func Record(e Event, c Command) (*Recorded, error) {
 	return &Recorded{Event: e, Command: raw}, err
 }
 
+// Event begins an event of what Kiosc does to the container by itself. The description names it {container}.
+func (c *Container) Event(id, name, description string, at time.Time) Event {
+	return Event{ID: id, Time: at, Project: c.Project, App: "containers", Name: name, Description: description, Status: EventOK,
+		Objects: []EventObject{{Label: "container", Name: c.Title, Model: "Container", ID: c.ID}}}
+}
+
 func (c *Recorded) apply(tx *Tx) (value any, err error) {
 	if len(c.Command) > 0 {
 		inner, err := Decode(c.Command)
@@ -79,7 +86,7 @@ func (c *Recorded) apply(tx *Tx) (value any, err error) {
 			if value, err = inner.apply(tx); err != nil {
 				return nil, err
 			}
-			if _, passedOver := value.(CoolingDown); passedOver {
+			if _, passedOver := value.(CoolingDown); passedOver || value == false {
 				return value, nil
 			}
 		}

@@ -285,7 +285,7 @@ func (c *NodeRemoved) apply(tx *Tx) (any, error) {
 func (n *Node) revoke(tx *Tx, at time.Time) error {
 	tx.touch(TopicNodes)
 	tx.touch(TopicPending)
-	return errors.Join(tx.put(bucketRevoked, []byte(n.ID), at), tx.delete(bucketNodeNames, n.nameKey()), tx.delete(bucketNodes, []byte(n.ID)))
+	return errors.Join(tx.forgetOrphans(n.ID), tx.put(bucketRevoked, []byte(n.ID), at), tx.delete(bucketNodeNames, n.nameKey()), tx.delete(bucketNodes, []byte(n.ID)))
 }
 
 // release makes the node's containers that don't run placeable anywhere. Those that run stay its own until the leader

@@ -61,6 +61,7 @@ var (
 	bucketTasks      = bucket("tasks")       // name of a periodic task → TaskRun
 	bucketQuotas     = bucket("quotas")      // project id, or site → Quota
 	bucketUsed       = bucket("used")        // project id, or site → Used
+	bucketOrphans    = bucket("orphans")     // node id, Docker id → Orphan
 	bucketBusy       = bucket("busy")        // container id → when it was last seen to be busy
 
 	bucketFolders    = bucket("folders")     // folder id → Folder

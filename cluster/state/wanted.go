@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -17,6 +18,8 @@ type ActionWanted struct {
 	Retry bool
 	Why   string // for the log
 	At    time.Time
+	// Event is the id of the timeline's event that tells of the action, as in ActionRequested.
+	Event string
 }
 
 func (c *ActionWanted) apply(tx *Tx) (any, error) {
@@ -31,6 +34,7 @@ func (c *ActionWanted) apply(tx *Tx) (any, error) {
 	before := cont
 	last := cont.Action
 	cont.goal(c.Action, "", c.At)
+	cont.ActionEvent = c.Event
 	if err := tx.checkQuota(&before, &cont); err != nil {
 		return false, err
 	}
@@ -66,6 +70,25 @@ func (c *RetriesForgiven) apply(tx *Tx) (any, error) {
 	}
 	cont.Retries = 0
 	return nil, cont.save(tx)
+}
+
+// RetriesGivenUp notes that a container isn't what it should be and has no retry left. It is only valid for the generation that
+// the leader has seen, and once for it; else it changes nothing. Applied, it tells whether it did.
+type RetriesGivenUp struct {
+	Container  string
+	Generation uint64
+	At         time.Time
+}
+
+func (c *RetriesGivenUp) apply(tx *Tx) (any, error) {
+	cont, ok, err := tx.Container(c.Container)
+	if err != nil || !ok || cont.Generation != c.Generation || cont.GivenUp == c.Generation || cont.Retries < cont.MaxRetries || !cont.Differs() {
+		return false, err
+	}
+	cont.GivenUp = c.Generation
+	line := LogEntry{Time: c.At, Level: Severe, Process: ProcessTask,
+		Text: "Given up after " + itoa(cont.Retries) + " of " + itoa(cont.MaxRetries) + " retries. Start the container to have it tried again."}
+	return true, errors.Join(tx.log(cont.ID, line), cont.save(tx))
 }
 
 // expected is what a container should be after an action.

@@ -121,3 +121,38 @@ func TestSinceWhenAContainerRuns(t *testing.T) {
 	require.Zero(t, observe(state.Exited, 0, false).RunningSince)
 	require.Equal(t, t0.Add(5*time.Minute), observe(state.Running, 5*time.Minute, false).RunningSince)
 }
+
+func TestRetriesAreGivenUpOnce(t *testing.T) {
+	f := newFixture(t)
+	f.made("c1", func(c *state.Container) { c.MaxRetries = 1 })
+	f.start("c1", "d1")
+	give := func(generation uint64) bool {
+		return f.must(&state.RetriesGivenUp{Container: "c1", Generation: generation, At: t0}).(bool)
+	}
+	f.must(&state.ContainerReported{Container: "c1", Node: "n1", DockerID: "d1", State: state.Exited, StartedAt: t0, Time: t0.Add(time.Minute)})
+	require.False(t, give(1), "there is a retry left")
+	require.Equal(t, true, f.must(&state.ActionWanted{Container: "c1", Generation: 1, Seen: state.Exited, Action: state.Start, Retry: true, At: t0}))
+	require.False(t, give(2), "it is under way")
+	f.done("c1", state.Failed)
+	require.False(t, give(1), "somebody has acted")
+	require.True(t, give(2))
+	require.False(t, give(2))
+	require.Contains(t, f.log("c1"), "[2026-01-02 03:04:05 ERROR anonymous] (Task) Given up after 1 of 1 retries. Start the container to have it tried again.")
+}
+
+func TestAnOrphanIsNotedOnce(t *testing.T) {
+	f := newFixture(t)
+	f.node("n2", "host2")
+	note := func(docker string, gone bool) bool {
+		return f.must(&state.OrphanNoted{Orphan: state.Orphan{Node: "n2", DockerID: docker, Container: "c1"}, Gone: gone}).(bool)
+	}
+	require.False(t, note("d1", true), "it was never seen")
+	require.True(t, note("d1", false))
+	require.False(t, note("d1", false))
+	require.True(t, note("d1", true))
+	require.False(t, note("d1", true))
+	require.True(t, note("d2", false))
+	f.must(&state.NodeRemoved{Node: "n2", At: t0})
+	require.False(t, note("d2", true), "it went with the node")
+	require.False(t, note("d3", false), "the node is removed")
+}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kiosc/cluster/state"
 )
 
@@ -91,18 +93,48 @@ func (c *Care) containers(f func(*state.Tx, *state.Container) (bool, error)) (li
 	return list, err
 }
 
+// wish is an action of the leader's own, with what the log and the timeline tell of it.
+type wish struct {
+	action      state.Action
+	retry       bool
+	why         string
+	event, tale string // name and description
+}
+
 // want proposes an action of the leader's own. refused says that a rule, such as a quota, forbids it for now.
-func (c *Care) want(ctx context.Context, one *state.Container, a state.Action, retry bool, why string) (done, refused bool, err error) {
-	got, err := c.cfg.Node.Propose(ctx, &state.ActionWanted{Container: one.ID, Generation: one.Generation, Seen: one.State,
-		Action: a, Retry: retry, Why: why, At: c.now()})
-	switch state.CodeOf(err) {
-	case "":
-		done, _ = got.(bool)
-		return done, false, nil
-	case state.Conflict, state.TooMany:
+func (c *Care) want(ctx context.Context, one *state.Container, w wish) (done, refused bool, err error) {
+	e := one.Event(uuid.NewString(), w.event, w.tale, c.now())
+	e.Status = state.EventSubmit
+	done, err = c.propose(ctx, &state.ActionWanted{Container: one.ID, Generation: one.Generation, Seen: one.State,
+		Action: w.action, Retry: w.retry, Why: w.why, At: e.Time, Event: e.ID}, e)
+	if code := state.CodeOf(err); code == state.Conflict || code == state.TooMany {
 		return false, true, nil
 	}
-	return false, false, err
+	return done, false, err
+}
+
+// propose has the timeline tell of a command, if it does something.
+func (c *Care) propose(ctx context.Context, command state.Command, e state.Event) (done bool, err error) {
+	recorded, err := state.Record(e, command)
+	if err != nil {
+		return false, err
+	}
+	got, err := c.cfg.Node.Propose(ctx, recorded)
+	done, _ = got.(bool)
+	return done, err
+}
+
+// giveUp has the log and the timeline tell, once, that a container isn't tried again. One that is never to be tried again
+// by itself is no news.
+func (c *Care) giveUp(ctx context.Context, one *state.Container) error {
+	if one.MaxRetries == 0 || one.GivenUp == one.Generation {
+		return nil
+	}
+	e := one.Event(uuid.NewString(), "container_given_up", fmt.Sprintf("give up container {container} after %d retries: it is %s and should be %s",
+		one.Retries, one.State, one.Expected()), c.now())
+	e.Status = state.EventFailed
+	_, err := c.propose(ctx, &state.RetriesGivenUp{Container: one.ID, Generation: one.Generation, At: e.Time}, e)
+	return err
 }
 
 // Sync repeats the last action of each container that isn't, or didn't stay, what it should be: after a grace period, with
@@ -133,13 +165,18 @@ func (c *Care) Sync(ctx context.Context) (summary string, err error) {
 			continue
 		case one.Retries >= one.MaxRetries:
 			given++
+			if err := c.giveUp(ctx, one); err != nil {
+				return "", err
+			}
 			continue
 		case now.Sub(one.StatusAt) < c.wait(one.Retries):
 			waiting++
 			continue
 		}
-		why := fmt.Sprintf("Syncing last registered container state (%s) with current Docker state (%s)", one.Expected(), one.State)
-		done, refused, err := c.want(ctx, one, action, true, why)
+		done, refused, err := c.want(ctx, one, wish{action: action, retry: true,
+			why:   fmt.Sprintf("Syncing last registered container state (%s) with current Docker state (%s)", one.Expected(), one.State),
+			event: "container_retry", tale: fmt.Sprintf("%s container {container}, retry %d of %d: it is %s and should be %s",
+				action, one.Retries+1, one.MaxRetries, one.State, one.Expected())})
 		switch {
 		case err != nil:
 			return "", err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,35 @@ func (f *fixture) lastLine(id string) (text string) {
 	return text
 }
 
+// told are the events of what Kiosc has done by itself, without those that tell how it ended.
+func (f *fixture) told() (texts []string) {
+	f.Helper()
+	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+		return tx.EventsFrom(0, func(e *state.Event) bool {
+			if e.Of == "" && e.User == "" {
+				require.Equal(f, "p1", e.Project)
+				texts = append(texts, fmt.Sprint(e.Name, " ", e.Status, ": ", strings.ReplaceAll(e.Description, "{container}", e.Objects[0].Name)))
+			}
+			return true
+		})
+	}))
+	return texts
+}
+
+// ends are how the actions have ended that the timeline tells of.
+func (f *fixture) ends() (ends []state.EventStatus) {
+	f.Helper()
+	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+		return tx.EventsFrom(0, func(e *state.Event) bool {
+			if e.Of != "" {
+				ends = append(ends, e.Status)
+			}
+			return true
+		})
+	}))
+	return ends
+}
+
 func (f *fixture) sync() string {
 	f.Helper()
 	summary, err := f.care.Sync(context.Background())
@@ -187,8 +217,40 @@ func TestThereIsAnEndToRetries(t *testing.T) {
 		require.Equal(t, i+1, f.read("c1").Retries)
 		f.done("c1", state.Failed, day)
 	}
-	require.Equal(t, "1 containers differ from their last action, 1 given up", f.sync())
+	for range 2 {
+		require.Equal(t, "1 containers differ from their last action, 1 given up", f.sync())
+	}
 	require.False(t, f.read("c1").Pending())
+	require.Equal(t, "Given up after 3 of 3 retries. Start the container to have it tried again.", f.lastLine("c1"))
+	require.Equal(t, []string{
+		"container_retry SUBMIT: start container App c1, retry 1 of 3: it is exited and should be running",
+		"container_retry SUBMIT: start container App c1, retry 2 of 3: it is failed and should be running",
+		"container_retry SUBMIT: start container App c1, retry 3 of 3: it is failed and should be running",
+		"container_given_up FAILED: give up container App c1 after 3 retries: it is failed and should be running",
+	}, f.told())
+	require.Equal(t, []state.EventStatus{state.EventFailed, state.EventFailed, state.EventFailed}, f.ends())
+
+	// Once somebody has acted it begins anew.
+	f.act("c1", state.Start, state.Failed, day)
+	require.Equal(t, "1 containers differ from their last action, 1 repeated", f.sync())
+
+	f.container("never", state.Start, state.Exited, day, func(s *state.Spec) { s.MaxRetries = 0 })
+	require.Equal(t, "1 containers differ from their last action, 1 given up", f.sync())
+	require.NotContains(t, f.lastLine("never"), "Given up")
+}
+
+// TestALeaderThatIsOvertakenTellsNothing has two leaders come to the same decision: the second finds that it was taken.
+func TestALeaderThatIsOvertakenTellsNothing(t *testing.T) {
+	f := newFixture(t)
+	f.container("c1", state.Start, state.Exited, day, nil)
+	c := f.read("c1")
+	for i := range 2 {
+		e := c.Event(fmt.Sprint("e", i), "container_retry", "start container {container}", time.Now().UTC())
+		r, err := state.Record(e, &state.ActionWanted{Container: "c1", Generation: c.Generation, Seen: c.State, Action: state.Start, Retry: true, Event: e.ID})
+		require.NoError(t, err)
+		require.Equal(t, i == 0, f.propose(r))
+	}
+	require.Len(t, f.told(), 1)
 }
 
 func TestRetriesAreForgivenOnlyAfterAWhile(t *testing.T) {
@@ -272,6 +334,8 @@ func TestUnusedAppsAreStopped(t *testing.T) {
 	}
 	require.Equal(t, "The container is stopped: nobody has used the app for 7 days, and it wasn't busy.", f.lastLine("abandoned"))
 	require.Equal(t, state.Stop, f.read("abandoned").Action)
+	require.Len(t, f.told(), 4)
+	require.Contains(t, f.told(), "container_inactive SUBMIT: stop container App abandoned, which nobody has used for 7 days")
 
 	// What is known of a computation outlives the leader's memory of it.
 	clear(f.used)
@@ -302,6 +366,9 @@ func TestALifetimeEnds(t *testing.T) {
 	require.Equal(t, "0 running containers with a threshold in minutes, 1 stopped after their lifetime", f.expired())
 	require.True(t, f.read("old").Pending())
 	require.Equal(t, "The container is stopped: its maximum lifetime of 1h0m0s is over.", f.lastLine("old"))
+	require.Equal(t, []string{"container_expired SUBMIT: stop container App old, whose maximum lifetime of 1h0m0s is over"}, f.told())
+	f.done("old", state.Exited, 0)
+	require.Equal(t, []state.EventStatus{state.EventOK}, f.ends())
 }
 
 // loopback lets a Raft node of one talk to itself.

@@ -57,8 +57,9 @@ func (c *Care) StopExpired(ctx context.Context) (summary string, err error) {
 	}
 	old := 0
 	for i := range over {
-		done, _, err := c.want(ctx, &over[i], state.Stop, false, "The container is stopped: its maximum lifetime of "+
-			(time.Duration(over[i].Lifetime)*time.Second).String()+" is over.")
+		life := (time.Duration(over[i].Lifetime) * time.Second).String()
+		done, _, err := c.want(ctx, &over[i], wish{action: state.Stop, why: "The container is stopped: its maximum lifetime of " + life + " is over.",
+			event: "container_expired", tale: "stop container {container}, whose maximum lifetime of " + life + " is over"})
 		if err != nil {
 			return "", err
 		}
@@ -97,7 +98,9 @@ func (c *Care) stopUnused(ctx context.Context, threshold func(*state.Container) 
 	})
 	for i := range unused {
 		one := &unused[i]
-		done, _, err := c.want(ctx, one, state.Stop, false, "The container is stopped: nobody has used the app for "+span(threshold(one))+", and it wasn't busy.")
+		done, _, err := c.want(ctx, one, wish{action: state.Stop,
+			why:   "The container is stopped: nobody has used the app for " + span(threshold(one)) + ", and it wasn't busy.",
+			event: "container_inactive", tale: "stop container {container}, which nobody has used for " + span(threshold(one))})
 		if err != nil {
 			return stopped, looked, err
 		}

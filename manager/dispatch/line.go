@@ -295,7 +295,8 @@ func (l *line) takeProgress(p *wire.Progress) {
 
 // difference is what an inventory says that the state doesn't.
 type difference struct {
-	orphans []string // Docker ids of what doesn't belong on the node
+	orphans []state.Orphan // what doesn't belong on the node
+	noted   []state.Orphan // what is known not to have
 	reports []*wire.Report
 }
 
@@ -313,10 +314,13 @@ func (l *line) compare(tx *state.Tx, inv *wire.Inventory) (d difference, err err
 		switch {
 		case !ok || c.Node != l.node || o.Placement != 0 && o.Placement < c.Placement,
 			!c.Pending() && c.DockerID != "" && c.DockerID != o.DockerID:
-			d.orphans = append(d.orphans, o.DockerID)
+			d.orphans = append(d.orphans, state.Orphan{Node: l.node, DockerID: o.DockerID, Container: o.Container})
 		case !c.Pending() && c.DockerID == o.DockerID:
 			d.reports = append(d.reports, &wire.Report{Container: c.ID, State: o.State, Observed: o})
 		}
+	}
+	if d.noted, err = tx.Orphans(l.node); err != nil {
+		return d, err
 	}
 	mine, err := tx.ContainersOn(l.node)
 	for _, c := range mine {
@@ -345,6 +349,9 @@ func (l *line) takeInventory(ctx context.Context, inv *wire.Inventory) error {
 	if err != nil {
 		return err
 	}
+	if err := l.noteOrphans(ctx, inv, &d); err != nil {
+		return err
+	}
 	corrected := 0
 	for _, r := range d.reports {
 		news, err := l.store(ctx, r)
@@ -363,12 +370,16 @@ func (l *line) takeInventory(ctx context.Context, inv *wire.Inventory) error {
 		l.setReady()
 		return nil
 	}
-	l.hub.logger.Info("removing Docker containers that don't belong on the host", "node", l.node, "ids", d.orphans)
+	var ids []string
+	for _, o := range d.orphans {
+		ids = append(ids, o.DockerID)
+	}
+	l.hub.logger.Info("removing Docker containers that don't belong on the host", "node", l.node, "ids", ids)
 	if l.tired() {
-		l.hub.logger.Error("the host does not remove Docker containers that don't belong there; remove them by hand", "node", l.node, "ids", d.orphans)
+		l.hub.logger.Error("the host does not remove Docker containers that don't belong there; remove them by hand", "node", l.node, "ids", ids)
 		l.setReady()
 	}
-	return l.write(&wire.Remove{Term: l.term, DockerIDs: d.orphans})
+	return l.write(&wire.Remove{Term: l.term, DockerIDs: ids})
 }
 
 // tired tells whether the host has been told often enough to remove something.

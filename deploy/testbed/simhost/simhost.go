@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ type Host struct {
 	// Figures is what the host says that its containers have used, from any goroutine; nil for a host that is too old to
 	// say it.
 	Figures func() []wire.Figure
+	// Keeps tells whether the host doesn't remove what it is told to, from any goroutine; nil for never.
+	Keeps func() bool
 
 	mu         sync.Mutex
 	containers map[string]wire.Observed
@@ -186,7 +190,10 @@ func (h *Host) obey(stream *wire.Stream) {
 			err = h.write(stream, h.do(m))
 		case *wire.Lease:
 			err = h.write(stream, &wire.LeaseAck{Seq: m.Seq})
-		case *wire.InventoryRequest, *wire.Remove:
+		case *wire.Remove:
+			h.remove(m.DockerIDs)
+			err = h.write(stream, h.inventory())
+		case *wire.InventoryRequest:
 			err = h.write(stream, h.inventory())
 		}
 	}
@@ -218,6 +225,25 @@ func (h *Host) inventory() *wire.Inventory {
 		all.Containers = append(all.Containers, o)
 	}
 	return all
+}
+
+// Have gives the host a Docker container that nobody has ordered.
+func (h *Host) Have(o wire.Observed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.containers == nil {
+		h.containers = make(map[string]wire.Observed)
+	}
+	h.containers[o.Container] = o
+}
+
+func (h *Host) remove(dockerIDs []string) {
+	if h.Keeps != nil && h.Keeps() {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.containers, func(_ string, o wire.Observed) bool { return slices.Contains(dockerIDs, o.DockerID) })
 }
 
 func (h *Host) do(m *wire.Order) *wire.Report {
