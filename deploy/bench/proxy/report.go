@@ -61,14 +61,14 @@ func (t *table) cpu(name string) string {
 
 // print writes Markdown.
 func (t *table) print(names []string) {
-	fmt.Printf("\n### %s\n\n| | %s | p50 ms | p99 ms | CPU µs each | of direct | of nginx | of caddy |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", t.title, t.unit)
+	fmt.Printf("\n### %s\n\n| | %s | p50 ms | p99 ms | CPU µs each | of direct | of nginx | of nginx-pair | of caddy |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n", t.title, t.unit)
 	for _, name := range names {
 		cells := []string{name,
 			fmt.Sprintf("%.0f", t.median(name, func(r result) float64 { return r.rate })),
 			fmt.Sprintf("%.2f", t.median(name, func(r result) float64 { return r.p50 })),
 			fmt.Sprintf("%.2f", t.median(name, func(r result) float64 { return r.p99 })),
 			t.cpu(name),
-			t.ratio(name, "direct"), t.ratio(name, "nginx"), t.ratio(name, "caddy")}
+			t.ratio(name, "direct"), t.ratio(name, "nginx"), t.ratio(name, "nginx-pair"), t.ratio(name, "caddy")}
 		fmt.Println("| " + strings.Join(cells, " | ") + " |")
 	}
 }
