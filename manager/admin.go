@@ -121,6 +121,12 @@ func (m *Manager) adminHandler() http.Handler {
 		return m.service.Quotas(operator)
 	}))
 	mux.HandleFunc("POST "+AdminPrefix+"quota-set", command(m, m.setQuota))
+	mux.HandleFunc("POST "+AdminPrefix+"image-allow-list-ls", command(m, func(ctx context.Context, _ struct{}) (service.ImageAllowList, error) {
+		return m.service.ImageAllowList(actorOf(ctx))
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"image-allow-list-set", command(m, func(ctx context.Context, in ImageAllowListRequest) (service.ImageAllowList, error) {
+		return m.service.SetImageAllowList(ctx, actorOf(ctx), in.Patterns)
+	}))
 	for name, f := range m.nodeCommands() {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}
@@ -149,6 +155,11 @@ type SweepRequest struct {
 type QuotaRequest struct {
 	Project string            `json:"project"`
 	Quota   service.QuotaText `json:"quota"`
+}
+
+// ImageAllowListRequest replaces the patterns for images; none allows every image.
+type ImageAllowListRequest struct {
+	Patterns []string `json:"patterns"`
 }
 
 // operator is who gives the admin commands. Whoever reaches them may do everything.

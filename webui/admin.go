@@ -15,6 +15,7 @@ func (ui *UI) registerAdmin(app *fiber.App) {
 	app.Get("/kioscadmin/overview/tasks", ui.page(ui.adminTasks))
 	app.Post("/kioscadmin/task/:task", ui.page(ui.runTask))
 	ui.registerQuotas(app)
+	ui.registerImageAllowList(app)
 	ui.registerNodes(app)
 	ui.registerDocker(app)
 	ui.registerUsers(app)
@@ -42,6 +43,7 @@ var adminTabs = []adminTab{
 	{Path: "docker", Label: "Other Docker entities"},
 	{Path: "nodes", Label: "Nodes"},
 	{Path: "quotas", Label: "Quotas"},
+	{Path: "images", Label: "Images"},
 	{Path: "tasks", Label: "Periodic tasks"},
 	{Path: "remote", Label: "Remote sites"},
 	{Path: "timeline", Label: "Timeline", Href: "/timeline/site"},

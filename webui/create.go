@@ -131,8 +131,7 @@ func (ui *UI) showCreate(v *visit) error {
 	if err := ui.fill(v, &p, &spec); err != nil {
 		return err
 	}
-	p.Fields = showSpec(specFields, &spec)
-	return render(v.Ctx, fiber.StatusOK, p)
+	return ui.showFilled(v, p, &spec)
 }
 
 // fill takes the definition over from the template that the address names, if it names one.
@@ -147,6 +146,18 @@ func (ui *UI) fill(v *visit, p *specPage, spec *state.Spec) error {
 	}
 	*spec, p.From, p.Picker.Value = template.Spec, template.ID, template.ID
 	return nil
+}
+
+// showFilled shows the form with a definition, and says at once if its image isn't allowed.
+func (ui *UI) showFilled(v *visit, p specPage, spec *state.Spec) error {
+	p.Fields = showSpec(specFields, spec)
+	var refused *state.Error
+	if spec.Repository != "" && errors.As(ui.svc.CheckImage(spec), &refused) {
+		for i := range p.Fields {
+			p.Fields[i].Errors = refused.Fields[p.Fields[i].Name]
+		}
+	}
+	return render(v.Ctx, fiber.StatusOK, p)
 }
 
 // picker offers the templates that the visitor may see. With an id of a template in the address of the page, that fills
@@ -211,8 +222,7 @@ func (ui *UI) showUpdate(v *visit) error {
 	if err := ui.fill(v, &p, &view.Spec); err != nil {
 		return err
 	}
-	p.Fields = showSpec(specFields, &view.Spec)
-	return render(v.Ctx, fiber.StatusOK, p)
+	return ui.showFilled(v, p, &view.Spec)
 }
 
 func (ui *UI) update(v *visit) error {

@@ -147,6 +147,9 @@ func (c *ActionRequested) apply(tx *Tx) (any, error) {
 	cont.goal(c.Action, c.User, c.Time)
 	cont.Retries = 0
 	cont.ActionEvent = c.Event
+	if err := tx.checkStart(&cont); err != nil {
+		return nil, err
+	}
 	if err := tx.checkQuota(&before, &cont); err != nil {
 		return nil, err
 	}

@@ -71,6 +71,9 @@ func (c *ContainerCreated) apply(tx *Tx) (any, error) {
 	if project.Deleting {
 		return nil, Errorf(Conflict, "The project is being deleted.")
 	}
+	if err := tx.CheckImage(&cont.Spec); err != nil {
+		return nil, err
+	}
 	if err := cont.titleTaken(tx); err != nil {
 		return nil, err
 	}
@@ -133,6 +136,11 @@ func (c *ContainerUpdated) apply(tx *Tx) (any, error) {
 	}
 	if restart {
 		cont.goal(Restart, c.User, c.Time)
+	}
+	if restart || cont.Image() != before.Image() {
+		if err := tx.CheckImage(&cont.Spec); err != nil {
+			return nil, err
+		}
 	}
 	if err := cont.titleTaken(tx); err != nil {
 		return nil, err

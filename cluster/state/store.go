@@ -82,6 +82,7 @@ var (
 	metaIndex     = []byte("index")
 	metaCluster   = []byte("cluster")
 	metaLogLimits = []byte("log_limits")
+	metaImages    = []byte("image_allow_list")
 )
 
 // Store is the replicated state in one bbolt file. Reads may run at any time from any goroutine; Apply, Restore and

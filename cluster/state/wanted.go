@@ -35,6 +35,9 @@ func (c *ActionWanted) apply(tx *Tx) (any, error) {
 	last := cont.Action
 	cont.goal(c.Action, "", c.At)
 	cont.ActionEvent = c.Event
+	if err := tx.checkStart(&cont); err != nil {
+		return false, err
+	}
 	if err := tx.checkQuota(&before, &cont); err != nil {
 		return false, err
 	}

@@ -69,6 +69,7 @@ func (a *API) registerContainers(app *fiber.App) {
 		post(about{summary: "Do something with several containers; the answer says for each what came of it", in: bulkInput{},
 			needs: []string{"action", "containers"}, out: bulkJSON{}})
 	a.registerQuotas(api)
+	a.registerImageAllowList(api)
 	a.route(api, "/:project<guid>", containerMedia, reading(a.listContainers)).
 		get(about{summary: "List the containers of a project", right: auth.ViewContainer, query: []query{pageQuery}, out: page[containerJSON]{}})
 	api.All("/*", notFound)

@@ -97,3 +97,25 @@ func TestSweepingContainers(t *testing.T) {
 	stdout, _ = f.ok("container", "stop-unused")
 	require.Contains(t, stdout, "1 stopped: App")
 }
+
+func TestTheImageAllowListOnTheCommandLine(t *testing.T) {
+	f := newFake(t)
+	f.answer("image-allow-list-ls", service.ImageAllowList{}, service.ImageAllowList{Patterns: []string{"rocker/*", "nginx:1.*"},
+		NotAllowed: []service.NotAllowed{{ID: "c-1", Title: "App", ProjectTitle: "Mice", Image: "alpine:3", State: "running"}}})
+	stdout, _ := f.ok("image-allow-list", "ls")
+	require.Equal(t, "All images are allowed.\n", stdout)
+	stdout, _ = f.ok("image-allow-list", "ls")
+	require.Equal(t, "PATTERN\nrocker/*\nnginx:1.*\n\nNot allowed any more:\nPROJECT  TITLE  UUID  IMAGE     STATE\nMice     App    c-1   alpine:3  running\n", stdout)
+
+	f.answer("image-allow-list-set", service.ImageAllowList{Patterns: []string{"nginx"}}, service.ImageAllowList{})
+	stdout, _ = f.ok("image-allow-list", "set", "nginx")
+	require.Equal(t, "PATTERN\nnginx\n", stdout)
+	f.ok("image-allow-list", "set", "--all")
+	require.JSONEq(t, `{"patterns":["nginx"]}`, f.requests()[2].body)
+	require.JSONEq(t, `{"patterns":[]}`, f.requests()[3].body)
+	for _, args := range [][]string{{"set"}, {"set", "nginx", "--all"}} {
+		_, stderr, code := f.run(append([]string{"image-allow-list"}, args...)...)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "give the patterns, or --all")
+	}
+}

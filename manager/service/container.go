@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -101,6 +102,14 @@ func (s *Service) view(tx *state.Tx, a Actor, c state.Container) (v ContainerVie
 		Allowed: make(map[state.Action]bool), Percent: -1, LastDockerLog: log.LastDocker, LeftOutLines: log.LeftOut, Notice: notice(&c, &node)}
 	for _, action := range []state.Action{state.Start, state.Stop, state.Pause, state.Unpause, state.Restart, state.Delete} {
 		v.Allowed[action] = c.Allowed(action) && a.can(project, role, auth.RightFor(action))
+	}
+	imageAllowed, err := tx.ImageAllowed(c.Image())
+	if err != nil {
+		return v, err
+	}
+	if !imageAllowed {
+		v.Allowed[state.Start], v.Allowed[state.Restart] = false, false
+		v.Notice = cmp.Or(v.Notice, "The image "+c.Image()+" is not allowed on this site any more. The app can't be started; one that runs goes on until it is stopped.")
 	}
 	if from, err := templateFor(tx, a, c.Template, func(r templateRights) auth.Right { return r.view }); err == nil {
 		v.From = &from
