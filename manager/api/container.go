@@ -131,10 +131,7 @@ func asJSON(v service.ContainerView) containerJSON {
 func dateText(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 func (a *API) listContainers(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
+	project := id(c, "project")
 	views, err := a.containers(actor, project)
 	if err != nil {
 		return err
@@ -152,11 +149,7 @@ func (a *API) containers(actor service.Actor, project string) ([]service.Contain
 }
 
 func (a *API) showContainer(c *fiber.Ctx, actor service.Actor) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
-	return a.sendContainer(c, actor, container, fiber.StatusOK)
+	return a.sendContainer(c, actor, id(c, "container"), fiber.StatusOK)
 }
 
 func (a *API) sendContainer(c *fiber.Ctx, actor service.Actor, id string, status int) error {
@@ -182,10 +175,6 @@ func (in *input) template(before string) string {
 }
 
 func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -196,7 +185,7 @@ func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	made, err := a.service.CreateContainer(c.UserContext(), actor, project, service.ContainerInput{Spec: spec, Template: in.template("")})
+	made, err := a.service.CreateContainer(c.UserContext(), actor, id(c, "project"), service.ContainerInput{Spec: spec, Template: in.template("")})
 	if err != nil {
 		return err
 	}
@@ -216,10 +205,7 @@ func (a *API) patchContainer(c *fiber.Ctx, actor service.Actor) error {
 // updateContainer changes a container's definition, beginning with from of the one that it has. Where the request says
 // which date_modified it is based on, that must still be the container's.
 func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor, from func(state.Spec) state.Spec, required ...string) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
+	container := id(c, "container")
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -245,14 +231,10 @@ func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor, from func(state
 
 // deleteContainer answers once the container is gone, as the original does, or says what became of the wish.
 func (a *API) deleteContainer(c *fiber.Ctx, actor service.Actor) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(c.UserContext())
 	defer cancel()
 	defer context.AfterFunc(a.closing, cancel)()
-	err = a.service.Delete(ctx, actor, container)
+	err := a.service.Delete(ctx, actor, id(c, "container"))
 	switch {
 	case err == nil:
 		c.Status(fiber.StatusNoContent)
@@ -274,11 +256,7 @@ func (a *API) stopContainer(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) act(c *fiber.Ctx, actor service.Actor, action state.Action, submitted string) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
-	if _, err := a.service.Act(c.UserContext(), actor, container, action); err != nil {
+	if _, err := a.service.Act(c.UserContext(), actor, id(c, "container"), action); err != nil {
 		return err
 	}
 	return message(c, fiber.StatusOK, submitted)

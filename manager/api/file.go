@@ -114,18 +114,10 @@ func (a *API) listFiles(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) allFiles(c *fiber.Ctx, actor service.Actor) ([]service.FolderView, []service.FileView, error) {
-	project, err := id(c, "project")
-	if err != nil {
-		return nil, nil, err
-	}
-	return a.service.AllFiles(actor, project)
+	return a.service.AllFiles(actor, id(c, "project"))
 }
 
 func (a *API) createFolder(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	in, up, err := fileForm(c, nil)
 	up.Close()
 	if err != nil {
@@ -136,7 +128,7 @@ func (a *API) createFolder(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	d, err := a.service.AddFolder(c.UserContext(), actor, project, meta)
+	d, err := a.service.AddFolder(c.UserContext(), actor, id(c, "project"), meta)
 	if err != nil {
 		return err
 	}
@@ -144,11 +136,7 @@ func (a *API) createFolder(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) showFolder(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
-	d, err := a.service.Folder(actor, item)
+	d, err := a.service.Folder(actor, id(c, "item"))
 	if err != nil {
 		return err
 	}
@@ -156,10 +144,7 @@ func (a *API) showFolder(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) changeFolder(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
+	item := id(c, "item")
 	old, err := a.service.Folder(actor, item)
 	if err != nil {
 		return err
@@ -182,21 +167,11 @@ func (a *API) changeFolder(c *fiber.Ctx, actor service.Actor) error {
 
 // deleteFolder deletes an empty one only: no program has seen a list of what would go with it.
 func (a *API) deleteFolder(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
-	if err := a.service.RemoveFolder(c.UserContext(), actor, item, ""); err != nil {
-		return err
-	}
-	return c.SendStatus(fiber.StatusNoContent)
+	return gone(c, a.service.RemoveFolder(c.UserContext(), actor, id(c, "item"), ""))
 }
 
 func (a *API) createFile(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
+	project := id(c, "project")
 	in, up, err := fileForm(c, func() (*service.Upload, error) { return a.service.BeginUpload(c.UserContext(), actor, project) })
 	defer up.Close()
 	if err != nil {
@@ -218,11 +193,7 @@ func (a *API) createFile(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) showFile(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
-	f, err := a.service.File(actor, item)
+	f, err := a.service.File(actor, id(c, "item"))
 	if err != nil {
 		return err
 	}
@@ -231,10 +202,7 @@ func (a *API) showFile(c *fiber.Ctx, actor service.Actor) error {
 
 // changeFile changes what is told of a file, and its content where one came.
 func (a *API) changeFile(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
+	item := id(c, "item")
 	old, err := a.service.File(actor, item)
 	if err != nil {
 		return err
@@ -264,23 +232,12 @@ func (a *API) changeFile(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) deleteFile(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
-	if err := a.service.RemoveFile(c.UserContext(), actor, item); err != nil {
-		return err
-	}
-	return c.SendStatus(fiber.StatusNoContent)
+	return gone(c, a.service.RemoveFile(c.UserContext(), actor, id(c, "item")))
 }
 
 // serveFile sends the content. It is an attachment: a browser must not show a file of somebody's as a page of Kiosc.
 func (a *API) serveFile(c *fiber.Ctx, actor service.Actor) error {
-	item, err := id(c, "item")
-	if err != nil {
-		return err
-	}
-	f, content, err := a.service.OpenFile(actor, item)
+	f, content, err := a.service.OpenFile(actor, id(c, "item"))
 	if err != nil {
 		return err
 	}

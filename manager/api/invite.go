@@ -54,10 +54,7 @@ func inviteOf(i state.Invite) inviteJSON {
 }
 
 func (a *API) listInvites(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
+	project := id(c, "project")
 	invites, err := a.service.Invites(actor, project)
 	if err != nil {
 		return err
@@ -66,10 +63,6 @@ func (a *API) listInvites(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) createInvite(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -79,7 +72,7 @@ func (a *API) createInvite(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	made, secret, err := a.service.Invite(c.UserContext(), actor, project, invite)
+	made, secret, err := a.service.Invite(c.UserContext(), actor, id(c, "project"), invite)
 	if err != nil {
 		return err
 	}
@@ -101,11 +94,7 @@ func (a *API) renderInvite(c *fiber.Ctx, actor service.Actor, status int, i stat
 
 // invite is the one in the address.
 func (a *API) invite(c *fiber.Ctx, actor service.Actor) (i state.Invite, err error) {
-	invite, err := id(c, "invite")
-	if err != nil {
-		return i, err
-	}
-	return a.service.InviteByID(actor, invite)
+	return a.service.InviteByID(actor, id(c, "invite"))
 }
 
 func (a *API) showInvite(c *fiber.Ctx, actor service.Actor) error {

@@ -36,10 +36,7 @@ func logFilter(c *fiber.Ctx) service.LogFilter {
 // showLog returns what was stored after the place in the query, from the beginning without one, or the last lines that are
 // wanted. The original has no such address.
 func (a *API) showLog(c *fiber.Ctx, actor service.Actor) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
+	container := id(c, "container")
 	var entries []state.LogEntry
 	var next uint64
 	if last := c.Query("last"); last != "" {
@@ -77,10 +74,7 @@ var errDownloads = state.Errorf(state.TooMany, "Too many logs are being download
 
 // downloadLog sends the whole log as a file, piece by piece.
 func (a *API) downloadLog(c *fiber.Ctx, actor service.Actor) error {
-	container, err := id(c, "container")
-	if err != nil {
-		return err
-	}
+	container := id(c, "container")
 	format := c.Query("format", "text")
 	if format != "text" && format != "jsonl" {
 		return invalid("format", "A format is one of text and jsonl.")

@@ -94,11 +94,7 @@ func (a *API) listProjects(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) showProject(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
-	return a.renderProject(c, actor, project, fiber.StatusOK)
+	return a.renderProject(c, actor, id(c, "project"), fiber.StatusOK)
 }
 
 func (a *API) renderProject(c *fiber.Ctx, actor service.Actor, project string, status int) error {
@@ -166,10 +162,7 @@ func (a *API) createProject(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) updateProject(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
+	project := id(c, "project")
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -197,14 +190,11 @@ func (a *API) updateProject(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) deleteProject(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
+	project := id(c, "project")
 	if err := a.service.DeleteProject(c.UserContext(), actor, project); err != nil {
 		return err
 	}
-	_, err = a.service.Project(actor, project)
+	_, err := a.service.Project(actor, project)
 	if state.CodeOf(err) == state.NotFound {
 		c.Status(fiber.StatusNoContent)
 		return nil

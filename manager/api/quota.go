@@ -66,11 +66,7 @@ func (a *API) showSiteQuota(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) showQuota(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
-	v, err := a.service.Quota(actor, project)
+	v, err := a.service.Quota(actor, id(c, "project"))
 	if err != nil {
 		return err
 	}
@@ -82,11 +78,7 @@ func (a *API) changeSiteQuota(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) changeQuota(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
-	return a.setQuota(c, actor, project)
+	return a.setQuota(c, actor, id(c, "project"))
 }
 
 func (a *API) setQuota(c *fiber.Ctx, actor service.Actor, project string) error {

@@ -29,11 +29,7 @@ func asRegistry(r state.Registry) registryJSON {
 }
 
 func (a *API) listRegistries(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
-	list, err := a.service.Registries(actor, project)
+	list, err := a.service.Registries(actor, id(c, "project"))
 	if err != nil {
 		return err
 	}
@@ -46,10 +42,6 @@ func (a *API) listRegistries(c *fiber.Ctx, actor service.Actor) error {
 
 // setRegistry adds a login, or replaces the one for the same registry.
 func (a *API) setRegistry(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -59,7 +51,7 @@ func (a *API) setRegistry(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	set, err := a.service.SetRegistry(c.UserContext(), actor, project, login)
+	set, err := a.service.SetRegistry(c.UserContext(), actor, id(c, "project"), login)
 	if err != nil {
 		return err
 	}
@@ -67,17 +59,9 @@ func (a *API) setRegistry(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) removeRegistry(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	host, err := url.PathUnescape(c.Params("host"))
 	if err != nil {
 		return state.Errorf(state.NotFound, notFoundText)
 	}
-	if err := a.service.RemoveRegistry(c.UserContext(), actor, project, state.RegistryHost(host)); err != nil {
-		return err
-	}
-	c.Status(fiber.StatusNoContent)
-	return nil
+	return gone(c, a.service.RemoveRegistry(c.UserContext(), actor, id(c, "project"), state.RegistryHost(host)))
 }

@@ -38,10 +38,7 @@ func renderRole(c *fiber.Ctx, status int, r state.RoleAssignment) error {
 }
 
 func (a *API) createRole(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
+	project := id(c, "project")
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -69,11 +66,7 @@ func (a *API) createRole(c *fiber.Ctx, actor service.Actor) error {
 
 // assignment is the role assignment in the address.
 func (a *API) assignment(c *fiber.Ctx, actor service.Actor) (r state.RoleAssignment, err error) {
-	assignment, err := id(c, "assignment")
-	if err != nil {
-		return r, err
-	}
-	return a.service.Assignment(actor, assignment)
+	return a.service.Assignment(actor, id(c, "assignment"))
 }
 
 func (a *API) updateRole(c *fiber.Ctx, actor service.Actor) error {
@@ -106,18 +99,11 @@ func (a *API) deleteRole(c *fiber.Ctx, actor service.Actor) error {
 	} else {
 		err = a.service.RemoveRole(c.UserContext(), actor, r.Project, r.User)
 	}
-	if err == nil {
-		c.Status(fiber.StatusNoContent)
-	}
-	return err
+	return gone(c, err)
 }
 
 // transferOwnership takes the new owner's user name, as SODAR does.
 func (a *API) transferOwnership(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -127,7 +113,7 @@ func (a *API) transferOwnership(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	if err := a.service.TransferOwnershipTo(c.UserContext(), actor, project, name, role); err != nil {
+	if err := a.service.TransferOwnershipTo(c.UserContext(), actor, id(c, "project"), name, role); err != nil {
 		return err
 	}
 	return message(c, fiber.StatusOK, "Ownership transferred to "+name)

@@ -10,7 +10,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"kiosc/cluster/state"
 	"kiosc/manager/service"
 )
 
@@ -59,13 +58,22 @@ func (a *API) with(accepted media, h handler) fiber.Handler {
 	}
 }
 
-// id reads the uuid of a route and gives it the one form in which the state has it.
-func id(c *fiber.Ctx, name string) (string, error) {
+// id is the uuid in a route's address in the one form in which the state has it. Fiber lets nothing but a uuid come to a
+// parameter with <guid>; without that, or for a parameter that the route doesn't have, it is empty, which nothing is called.
+func id(c *fiber.Ctx, name string) string {
 	parsed, err := uuid.Parse(c.Params(name))
 	if err != nil {
-		return "", state.Errorf(state.NotFound, notFoundText)
+		return ""
 	}
-	return parsed.String(), nil
+	return parsed.String()
+}
+
+// gone answers a deletion that has succeeded unless err says otherwise.
+func gone(c *fiber.Ctx, err error) error {
+	if err == nil {
+		c.Status(fiber.StatusNoContent)
+	}
+	return err
 }
 
 // render answers with JSON. Unlike Fiber's own it leaves < and > alone, so that <masked> reads as what it is.

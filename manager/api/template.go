@@ -64,19 +64,8 @@ func asTemplate(t *state.Template) templateJSON {
 		Source: orNull(t.Source), specJSON: specOf(&t.Spec)}
 }
 
-// placeOf is the project of the route; empty for the site's templates.
-func placeOf(c *fiber.Ctx) (string, error) {
-	if c.Params("project") == "" {
-		return "", nil
-	}
-	return id(c, "project")
-}
-
 func (a *API) listTemplates(c *fiber.Ctx, actor service.Actor) error {
-	project, err := placeOf(c)
-	if err != nil {
-		return err
-	}
+	project := id(c, "project") // empty for the site
 	views, _, err := a.service.Templates(actor, project)
 	if err != nil {
 		return err
@@ -89,11 +78,7 @@ func (a *API) listTemplates(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) showTemplate(c *fiber.Ctx, actor service.Actor) error {
-	template, err := id(c, "template")
-	if err != nil {
-		return err
-	}
-	view, err := a.service.Template(actor, template)
+	view, err := a.service.Template(actor, id(c, "template"))
 	if err != nil {
 		return err
 	}
@@ -101,10 +86,7 @@ func (a *API) showTemplate(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) createTemplate(c *fiber.Ctx, actor service.Actor) error {
-	project, err := placeOf(c)
-	if err != nil {
-		return err
-	}
+	project := id(c, "project") // empty for the site
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -133,10 +115,7 @@ func (a *API) patchTemplate(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) updateTemplate(c *fiber.Ctx, actor service.Actor, from func(state.Spec) state.Spec, required ...string) error {
-	template, err := id(c, "template")
-	if err != nil {
-		return err
-	}
+	template := id(c, "template")
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -160,23 +139,12 @@ func (a *API) updateTemplate(c *fiber.Ctx, actor service.Actor, from func(state.
 }
 
 func (a *API) deleteTemplate(c *fiber.Ctx, actor service.Actor) error {
-	template, err := id(c, "template")
-	if err != nil {
-		return err
-	}
-	if _, err := a.service.DeleteTemplate(c.UserContext(), actor, template); err != nil {
-		return err
-	}
-	c.Status(fiber.StatusNoContent)
-	return nil
+	_, err := a.service.DeleteTemplate(c.UserContext(), actor, id(c, "template"))
+	return gone(c, err)
 }
 
 func (a *API) duplicateTemplate(c *fiber.Ctx, actor service.Actor) error {
-	template, err := id(c, "template")
-	if err != nil {
-		return err
-	}
-	_, made, err := a.service.DuplicateTemplate(c.UserContext(), actor, template)
+	_, made, err := a.service.DuplicateTemplate(c.UserContext(), actor, id(c, "template"))
 	if err != nil {
 		return err
 	}
@@ -184,10 +152,6 @@ func (a *API) duplicateTemplate(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) copyTemplate(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
 	in, err := decode(c)
 	if err != nil {
 		return err
@@ -197,7 +161,7 @@ func (a *API) copyTemplate(c *fiber.Ctx, actor service.Actor) error {
 	if err := in.err(); err != nil {
 		return err
 	}
-	_, made, err := a.service.CopyTemplate(c.UserContext(), actor, source, project)
+	_, made, err := a.service.CopyTemplate(c.UserContext(), actor, source, id(c, "project"))
 	if err != nil {
 		return err
 	}

@@ -77,11 +77,7 @@ type eventPage struct {
 func (a *API) listSiteEvents(c *fiber.Ctx, actor service.Actor) error { return a.events(c, actor, "") }
 
 func (a *API) listEvents(c *fiber.Ctx, actor service.Actor) error {
-	project, err := id(c, "project")
-	if err != nil {
-		return err
-	}
-	return a.events(c, actor, project)
+	return a.events(c, actor, id(c, "project"))
 }
 
 func (a *API) events(c *fiber.Ctx, actor service.Actor, project string) error {
@@ -110,11 +106,7 @@ func (a *API) events(c *fiber.Ctx, actor service.Actor, project string) error {
 }
 
 func (a *API) showEvent(c *fiber.Ctx, actor service.Actor) error {
-	event, err := id(c, "event")
-	if err != nil {
-		return err
-	}
-	e, err := a.service.Event(actor, event)
+	e, err := a.service.Event(actor, id(c, "event"))
 	if err != nil {
 		return err
 	}

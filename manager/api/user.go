@@ -46,10 +46,7 @@ func (a *API) showSelf(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) showUser(c *fiber.Ctx, actor service.Actor) error {
-	user, err := id(c, "user")
-	if err != nil {
-		return err
-	}
+	user := id(c, "user")
 	users, err := a.service.FindUsers(actor)
 	if err != nil {
 		return err
