@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,7 +208,8 @@ func (w *world) runUntil(a *Agent) (stop func()) {
 	}
 }
 
-// gateway stands between an agent and the Docker Engine, and can be closed: for the agent Docker is away then.
+// gateway stands between an agent and the Docker Engine, and can be closed: for the agent Docker is away then. It can also keep
+// the answers to some requests back.
 type gateway struct {
 	w    *world
 	path string
@@ -215,6 +218,51 @@ type gateway struct {
 	listener net.Listener
 	conns    map[net.Conn]bool
 	running  sync.WaitGroup
+	held     atomic.Pointer[string]
+}
+
+// version is a part of each path that Docker's client asks for.
+var version = regexp.MustCompile(`/v1\.[0-9]+/`)
+
+// hold keeps back the answers to requests whose first line has a text in it, the API's version left out; empty for none.
+func (g *gateway) hold(text string) { g.held.Store(&text) }
+
+// holds tells whether the answer to what is sent is to be kept back.
+func (g *gateway) holds(sent []byte) bool {
+	text := g.held.Load()
+	if text == nil || *text == "" {
+		return false
+	}
+	first, _, _ := strings.Cut(string(sent), " HTTP/1.1\r\n")
+	path, _, _ := strings.Cut(version.ReplaceAllString(first, "/"), "?")
+	return strings.Contains(path, *text)
+}
+
+// request passes what is sent on, and notes in held that the answer is to be kept back.
+type request struct {
+	to   net.Conn
+	g    *gateway
+	held *atomic.Bool
+}
+
+func (r request) Write(p []byte) (int, error) {
+	if r.g.holds(p) {
+		r.held.Store(true)
+	}
+	return r.to.Write(p)
+}
+
+// answer passes on what Docker answers, unless that is kept back.
+type answer struct {
+	to   net.Conn
+	held *atomic.Bool
+}
+
+func (a answer) Write(p []byte) (int, error) {
+	if a.held.Load() {
+		return len(p), nil
+	}
+	return a.to.Write(p)
 }
 
 func (w *world) newGateway() *gateway {
@@ -261,11 +309,12 @@ func (g *gateway) pass(conn net.Conn) {
 	g.mu.Unlock()
 	var both sync.WaitGroup
 	defer both.Wait()
+	var held atomic.Bool
 	both.Go(func() {
-		io.Copy(to, conn)
+		io.Copy(request{to, g, &held}, conn)
 		to.(*net.UnixConn).CloseWrite()
 	})
-	io.Copy(conn, to)
+	io.Copy(answer{conn, &held}, to)
 	conn.Close()
 	g.mu.Lock()
 	defer g.mu.Unlock()

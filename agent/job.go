@@ -49,9 +49,12 @@ func (j *job) run(ctx context.Context) error {
 	if !ok {
 		return j.fail(ctx, fmt.Errorf("this agent does not know the action %q; bring it to the manager's version", j.order.Action))
 	}
-	state, o, err := act(j, ctx)
+	state, o, err := act(j, engine.Limited(ctx, j.order.Spec.Timeout))
 	if ctx.Err() != nil || errors.Is(err, engine.ErrUnavailable) {
 		return err
+	}
+	if errors.Is(err, engine.ErrTooLong) {
+		j.dropHalfMade(ctx)
 	}
 	if err != nil {
 		return j.fail(ctx, err)
@@ -65,6 +68,23 @@ func (j *job) run(ctx context.Context) error {
 	// A process that ended before this report was queued may have been seen by the event's observation already, which
 	// the manager passed over because the action was under way. So look once more.
 	return j.agent.observe(ctx, j.order.Container, o.DockerID)
+}
+
+// dropHalfMade removes what an order to start has made although Docker has not said so in time: nobody knows how far it has
+// come. What can't be removed now goes with the next start.
+func (j *job) dropHalfMade(ctx context.Context) {
+	if j.order.Action != "start" && j.order.Action != "restart" {
+		return
+	}
+	found, err := j.engine.Find(ctx, j.order.Container)
+	for _, o := range found {
+		if o.Generation == j.order.Generation && o.Placement == j.order.Placement {
+			err = errors.Join(err, j.engine.Remove(ctx, o.DockerID))
+		}
+	}
+	if err != nil {
+		j.agent.logger.Warn("a Docker container that was not made in time could not be removed", "container", j.order.Container, "error", err)
+	}
 }
 
 // fail reports that the order has failed for good, with what is left of it in Docker.

@@ -166,3 +166,22 @@ func (n *node) try(token, method, path string) int {
 	answer.Body.Close()
 	return answer.StatusCode
 }
+
+// TestWhatDockerMakesTooLateIsRemoved has a Docker container appear after its container's action has ended without it.
+func TestWhatDockerMakesTooLateIsRemoved(t *testing.T) {
+	n := bootstrapped(t)
+	token := n.token()
+	h := &simhost.Host{Name: "d1", Ordered: func(*wire.Order) {}}
+	n.host(h)
+	id := n.started(token)
+	h.Lose(id)
+	state := func() string {
+		var now described
+		n.api(token, http.MethodGet, "/containers/api/detail/"+id, nil, &now)
+		return now.State
+	}
+	require.Eventually(t, func() bool { return h.TakeInventory() == nil && state() == "failed" }, soon, 20*time.Millisecond)
+	h.Have(wire.Observed{Container: id, Generation: 1, Placement: 1, DockerID: "late", State: "created"})
+	require.Eventually(t, func() bool { return h.TakeInventory() == nil && !h.Has(id) }, soon, 20*time.Millisecond)
+	require.Equal(t, "failed", state())
+}

@@ -90,7 +90,9 @@ func TestTheTimelineTellsOnceOfARemovedOrphan(t *testing.T) {
 	before := l.status().Index
 	l.wait("the orphan is noted", func(s service.ClusterStatus) bool { return s.Index > before || h.TakeInventory() != nil })
 	require.Empty(t, told(l), "it isn't removed yet")
+	was := l.id()
 	require.NoError(t, l.end())
+	others[0].wait("another leads", func(s service.ClusterStatus) bool { return s.Leader != "" && s.Leader != was })
 	next, _ := leader(others)
 	require.Empty(t, told(next))
 	keeps.Store(false)

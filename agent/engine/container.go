@@ -157,13 +157,10 @@ type Making struct {
 	ImageID               string
 }
 
-// Create makes a Docker container of a generation, in the project's network. It isn't started.
+// Create makes a Docker container of a generation, in the project's network. It isn't started. With ErrTooLong, Docker may have
+// made it or make it yet.
 func (e *Engine) Create(ctx context.Context, m Making) (string, error) {
-	id, generation, spec := m.Container, m.Generation, m.Spec
-	limit := spec.Timeout
-	if limit <= 0 {
-		limit = callTimeout
-	}
+	id, generation, spec, limit := m.Container, m.Generation, m.Spec, limitOf(ctx, callTimeout)
 	name := fmt.Sprintf("kiosc-%s-%d", id, generation)
 	if err := e.clearName(ctx, limit, name); err != nil {
 		return "", err
@@ -187,7 +184,7 @@ func (e *Engine) Create(ctx context.Context, m Making) (string, error) {
 	defer cancel()
 	made, err := e.docker.ContainerCreate(ctx, config, host, nil, nil, name)
 	if err != nil {
-		return "", explain(err, "creating the Docker container")
+		return "", e.judge(ctx, limit, err, "creating the Docker container")
 	}
 	e.owned.Store(made.ID, true)
 	return made.ID, nil
@@ -211,7 +208,7 @@ func (e *Engine) clearName(ctx context.Context, limit time.Duration, name string
 
 // Start starts a Docker container.
 func (e *Engine) Start(ctx context.Context, dockerID string) error {
-	err := e.do(ctx, dockerID, callTimeout, "starting the Docker container", func(ctx context.Context) error {
+	err := e.do(ctx, dockerID, limitOf(ctx, callTimeout), "starting the Docker container", func(ctx context.Context) error {
 		return e.docker.ContainerStart(ctx, dockerID, container.StartOptions{})
 	})
 	if err != nil && strings.Contains(err.Error(), "could not select device driver") { // Docker gives no code for it
@@ -223,7 +220,7 @@ func (e *Engine) Start(ctx context.Context, dockerID string) error {
 // Stop asks the process to end and kills it after grace.
 func (e *Engine) Stop(ctx context.Context, dockerID string, grace time.Duration) error {
 	seconds := int(grace.Seconds())
-	return e.do(ctx, dockerID, grace+stopMargin, "stopping the Docker container", func(ctx context.Context) error {
+	return e.do(ctx, dockerID, grace+limitOf(ctx, stopMargin), "stopping the Docker container", func(ctx context.Context) error {
 		return e.docker.ContainerStop(ctx, dockerID, container.StopOptions{Timeout: &seconds})
 	})
 }
@@ -244,11 +241,11 @@ func (e *Engine) Unpause(ctx context.Context, dockerID string) error {
 
 // change is do for calls that Docker refuses where there is nothing to change.
 func (e *Engine) change(ctx context.Context, dockerID, to, doing string, f func(context.Context) error) error {
-	err := e.do(ctx, dockerID, callTimeout, doing, f)
+	err := e.do(ctx, dockerID, limitOf(ctx, callTimeout), doing, f)
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTooLong) {
 		return err
 	}
 	o, lookErr := e.Inspect(ctx, dockerID)
@@ -273,7 +270,7 @@ func (e *Engine) Remove(ctx context.Context, dockerID string) error {
 	if err != nil {
 		return err
 	}
-	err = e.do(ctx, dockerID, callTimeout, "removing the Docker container", func(ctx context.Context) error {
+	err = e.do(ctx, dockerID, limitOf(ctx, callTimeout), "removing the Docker container", func(ctx context.Context) error {
 		return e.removeDocker(ctx, dockerID)
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -315,5 +312,5 @@ func (e *Engine) do(ctx context.Context, dockerID string, limit time.Duration, d
 		e.owned.Delete(dockerID)
 		return ErrNotFound
 	}
-	return explain(err, doing)
+	return e.judge(ctx, limit, err, doing)
 }

@@ -20,7 +20,8 @@ import (
 	"kiosc/cluster/wire"
 )
 
-// pullIdle ends a pull in which nothing has happened for so long. A slow pull may take as long as it likes.
+// pullIdle ends a pull in which nothing has happened for so long, unless the caller's limit does. A slow pull may take as long as
+// it likes.
 const pullIdle = 2 * time.Minute
 
 // PullProgress is told while an image is pulled.
@@ -79,7 +80,8 @@ func (e *Engine) pull(ctx context.Context, ref string, login *wire.RegistryLogin
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	idle := time.AfterFunc(pullIdle, func() { cancel(fmt.Errorf("pulling %s: nothing has come for %s", ref, pullIdle)) })
+	limit := limitOf(ctx, pullIdle)
+	idle := time.AfterFunc(limit, func() { cancel(e.judge(ctx, limit, context.DeadlineExceeded, "pulling "+ref)) })
 	defer idle.Stop()
 	stream, err := e.docker.ImagePull(ctx, ref, options)
 	if err != nil {
@@ -99,7 +101,7 @@ func (e *Engine) pull(ctx context.Context, ref string, login *wire.RegistryLogin
 		if err != nil {
 			return pullError(ctx, ref, login, err)
 		}
-		idle.Reset(pullIdle)
+		idle.Reset(limit)
 		if p := layers.take(m); progress != nil {
 			progress(p)
 		}

@@ -55,7 +55,7 @@ func (e *Engine) ensureNetwork(ctx context.Context, limit time.Duration, project
 			return ProjectNetwork{ID: made.ID, Project: project, Subnet: subnet, Gateway: subnet.Addr().Next()}, nil
 		}
 		if !strings.Contains(err.Error(), "overlap") { // Docker gives no code for it
-			return ProjectNetwork{}, explain(err, "making the project's network")
+			return ProjectNetwork{}, e.judge(ctx, limit, err, "making the project's network")
 		}
 	}
 	return ProjectNetwork{}, fmt.Errorf("the subnet pool %s has no free subnet left; give a larger one with KIOSC_SUBNET_POOL", e.cfg.SubnetPool)

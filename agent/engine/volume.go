@@ -29,7 +29,7 @@ func (e *Engine) ensureVolumes(ctx context.Context, limit time.Duration, spec wi
 		made, err := e.docker.VolumeCreate(ctx, volume.CreateOptions{Name: e.volumeName(spec.Project, v.Name), Labels: map[string]string{
 			labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelProject: spec.Project, labelVolume: v.Name}})
 		if err != nil {
-			return explain(err, "making the volume "+v.Name)
+			return e.judge(ctx, limit, err, "making the volume "+v.Name)
 		}
 		if made.Labels[labelCluster] != e.cfg.ClusterID {
 			return fmt.Errorf("there is a Docker volume with the name %s that isn't Kiosc's; remove it, or name the volume %s differently", made.Name, v.Name)
@@ -41,7 +41,8 @@ func (e *Engine) ensureVolumes(ctx context.Context, limit time.Duration, spec wi
 // RemoveVolume removes a volume of a project with its data. One that is gone already is a success; one that a Docker
 // container has is left, with ErrInUse.
 func (e *Engine) RemoveVolume(ctx context.Context, project, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	limit := limitOf(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	there, err := e.docker.VolumeInspect(ctx, e.volumeName(project, name))
 	if errdefs.IsNotFound(err) {
@@ -59,6 +60,6 @@ func (e *Engine) RemoveVolume(ctx context.Context, project, name string) error {
 	case errdefs.IsConflict(err):
 		return ErrInUse
 	default:
-		return explain(err, "removing the volume "+name)
+		return e.judge(ctx, limit, err, "removing the volume "+name)
 	}
 }

@@ -74,7 +74,7 @@ type Spec struct {
 	KeepPrefix bool
 	// HeartbeatURL is asked to learn whether the app answers; empty for no such check.
 	HeartbeatURL string
-	Timeout      int // seconds, for each Docker call but the pull
+	Timeout      int // seconds, for each Docker call; of a pull, for the time in which nothing comes
 	// Environment is a JSON object, nil for none. Values of SecretKeys read Masked in it.
 	Environment    []byte
 	SecretKeys     []string

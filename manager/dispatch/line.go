@@ -313,7 +313,8 @@ func (l *line) compare(tx *state.Tx, inv *wire.Inventory) (d difference, err err
 		}
 		switch {
 		case !ok || c.Node != l.node || o.Placement != 0 && o.Placement < c.Placement,
-			!c.Pending() && c.DockerID != "" && c.DockerID != o.DockerID:
+			!c.Pending() && c.DockerID != "" && c.DockerID != o.DockerID,
+			!c.Pending() && c.DockerID == "" && o.State == "created": // made after nobody waited for it any more
 			d.orphans = append(d.orphans, state.Orphan{Node: l.node, DockerID: o.DockerID, Container: o.Container})
 		case !c.Pending() && c.DockerID == o.DockerID:
 			d.reports = append(d.reports, &wire.Report{Container: c.ID, State: o.State, Observed: o})

@@ -237,6 +237,21 @@ func (h *Host) Have(o wire.Observed) {
 	h.containers[o.Container] = o
 }
 
+// Lose takes a container's Docker container from the host, as nobody has ordered.
+func (h *Host) Lose(container string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.containers, container)
+}
+
+// Has tells whether the host has a Docker container of a container.
+func (h *Host) Has(container string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, has := h.containers[container]
+	return has
+}
+
 func (h *Host) remove(dockerIDs []string) {
 	if h.Keeps != nil && h.Keeps() {
 		return
