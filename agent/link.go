@@ -181,7 +181,9 @@ func (l *link) serve(ctx context.Context, kind wire.Kind, raw []byte, stream *wi
 	case kind == wire.Usage && wire.DecodeHeader(raw, &usage) == nil:
 		l.agent.serveFigures(ctx, stream, usage)
 	case kind == wire.DockerStock && wire.DecodeHeader(raw, &stock) == nil:
-		l.agent.serveStock(ctx, stream)
+		l.agent.serveStock(ctx, stream, stock)
+	case kind == wire.StockRemoval:
+		l.agent.serveRemoval(ctx, stream)
 	default:
 		stream.Kill()
 	}

@@ -131,6 +131,7 @@ func (m *Manager) adminHandler() http.Handler {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}
 	m.upstreamCommands(mux)
+	m.dockerCommands(mux)
 	mux.HandleFunc("POST "+AdminPrefix+backupCommand, m.serveBackup)
 	return mux
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,9 @@ const hostID = "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55"
 type fakeCluster struct {
 	done      []string
 	id, known string // of the cluster, and of a container
+	stock     *wire.Stock
+	removed   map[string]wire.StockRemoved // what becomes of what isn't simply removed
+	lost      bool                         // before anything is removed
 }
 
 func (f *fakeCluster) Cluster() (service.ClusterStatus, error) {
@@ -150,9 +154,12 @@ func (f *fakeCluster) Activate(context.Context, string) (service.NodeStatus, err
 }
 
 // Stock is of one host that answers; there is another that doesn't.
-func (f *fakeCluster) Stock(_ context.Context, node string) (*wire.Stock, error) {
-	if node == "n2" {
+func (f *fakeCluster) Stock(_ context.Context, node string, _ bool) (*wire.Stock, error) {
+	switch {
+	case node == "n2":
 		return nil, errors.New("away")
+	case f.stock != nil:
+		return f.stock, nil
 	}
 	return &wire.Stock{
 		Containers: []wire.StockContainer{
@@ -160,11 +167,29 @@ func (f *fakeCluster) Stock(_ context.Context, node string) (*wire.Stock, error)
 			{DockerID: "1", Name: "kiosc-known", Image: "nginx", Cluster: f.id, Container: f.known},
 			{DockerID: "2", Name: "kiosc-orphan", Image: "nginx", Cluster: f.id, Container: "gone"},
 			{DockerID: "3", Name: "kiosc-other", Image: "nginx", Cluster: "another", Container: f.known},
+			{DockerID: "4", Name: "kiosc-agent", Image: "kiosc", Self: true},
 		},
 		Networks: []wire.StockNetwork{{ID: "9876543210fedcba", Name: "kiosc-net", Driver: "bridge", Subnet: "10.171.0.0/26", Gateway: "10.171.0.1", Containers: []string{"a", "b"}, Ours: true}},
 		Images:   []wire.StockImage{{ID: "sha256:fedcba9876543210", Tags: []string{"nginx:1"}, Size: 50 << 20, Used: 3}},
 		Volumes:  []wire.StockVolume{{Name: "data", Mountpoint: "/var/lib/docker/volumes/data"}},
 	}, nil
+}
+
+func (f *fakeCluster) RemoveStock(_ context.Context, _ string, what *wire.RemoveStock, told func(wire.StockRemoved)) error {
+	if f.lost {
+		return errors.New("lost")
+	}
+	ids := slices.Clone(what.Volumes)
+	for i, one := range what.Images {
+		ids = slices.Insert(ids, i, one.ID)
+	}
+	for _, id := range ids {
+		f.done = append(f.done, "remove "+id)
+		out := f.removed[id]
+		out.ID = id
+		told(out)
+	}
+	return nil
 }
 
 func TestAdministratorsSeeWhatDockerHas(t *testing.T) {
@@ -179,7 +204,7 @@ func TestAdministratorsSeeWhatDockerHas(t *testing.T) {
 	page := s.get("admin", "/kioscadmin/overview/not-in-kiosc")
 	require.Equal(t, http.StatusOK, page.status)
 	require.NotContains(t, page.body, "kiosc-known")
-	for _, text := range []string{"postgres:17", "0123456789ab<", "kiosc-orphan", "it is removed soon", "of another Kiosc", "docker-2", "The Docker host does not answer."} {
+	for _, text := range []string{"postgres:17", "0123456789ab<", "kiosc-orphan", "it is removed soon", "of another Kiosc", "Kiosc itself", "docker-2", "The Docker host does not answer."} {
 		require.Contains(t, page.body, text)
 	}
 	page = s.get("admin", "/kioscadmin/overview/docker")

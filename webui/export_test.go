@@ -61,6 +61,10 @@ func FullPages() map[string]interface{ Render(io.Writer) error } {
 				Changed: "c", Skips: []skipRow{{"k", "n", "r"}}, Skipped: 3, MoreSkipped: 2}},
 		"remote site": remoteSitePage{adminFrame: adminFrame{frame: f}, Error: "e",
 			Projects: []levelRow{{ID: "i", Title: "t", Levels: []levelChoice{{Chosen: true}}}}},
+		"docker": adminDockerPage{adminFrame: adminFrame{frame: f}, Hosts: []hostPart{{Error: "e"}, {ID: "i", SweepImages: true, SweepVolumes: true,
+			Networks: []networkRow{{Ours: true}}, Images: []imageRow{{removableRow: removableRow{CanRemove: true, Note: "n", Users: "u"}}},
+			Volumes: []volumeRow{{Ours: true, removableRow: removableRow{CanRemove: true, Note: "n", Users: "u"}}}}}},
+		"removed": adminRemovedPage{adminFrame: adminFrame{frame: f}, Rows: []removedRow{{Bad: true}}},
 		"members": membersPage{frame: f, CanUpdate: true, CanTransfer: true, CanInvite: true, CanLeave: true, Error: "e",
 			Rows: []memberRow{{Why: "w", Choices: []roleChoice{{Here: true}}}}, Invites: []inviteRow{{Email: "e"}}},
 	}

@@ -248,7 +248,7 @@ func (s *site) post(user, path string, pairs ...string) answer {
 		form.Set("csrf_token", auth.CSRFToken(s.session[user]))
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		form.Set(pairs[i], pairs[i+1])
+		form.Add(pairs[i], pairs[i+1])
 	}
 	return s.send(user, http.MethodPost, path, form)
 }

@@ -6,6 +6,8 @@
 // What must always hold:
 //   - A Docker container without this cluster's label is never started, stopped, removed, read or connected to.
 //   - Every call to Docker has a deadline, but the two that follow something: events and logs.
+//   - An image or a volume is removed only where no Docker container has it, and never by force; a volume of another cluster
+//     never.
 //   - A step that is done already is a success, so that each may be repeated.
 package engine
 
@@ -85,6 +87,7 @@ type Engine struct {
 	cfg    Config
 	docker *client.Client
 	mode   string
+	self   self
 	logger *slog.Logger
 
 	networks  sync.Mutex // one change of networks at a time, and none while a Docker container is made in one
@@ -140,7 +143,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	e := &Engine{cfg: cfg, docker: docker, mode: cfg.NetworkMode, logger: cfg.Logger}
+	e := &Engine{cfg: cfg, docker: docker, mode: cfg.NetworkMode, self: findSelf(), logger: cfg.Logger}
 	if err := e.prepare(ctx); err != nil {
 		return nil, errors.Join(err, docker.Close())
 	}

@@ -77,6 +77,13 @@ var tests = map[string]func(*testing.T){
 	"AVolumeOfStrangers":               testAVolumeOfStrangers,
 	"GPUsAreAskedFor":                  testGPUsAreAskedFor,
 	"PullPolicies":                     testPullPolicies,
+	"AStockOfVolumes":                  testAStockOfVolumes,
+	"UnusedVolumesAreRemoved":          testUnusedVolumesAreRemoved,
+	"UnusedImagesAreRemoved":           testUnusedImagesAreRemoved,
+	"TwoRemoveTheSame":                 testTwoRemoveTheSame,
+	"DockerItselfRefuses":              testDockerItselfRefuses,
+	"DockerIsAway":                     testDockerIsAway,
+	"KioscKnowsItself":                 testKioscKnowsItself,
 }
 
 func prepare(ctx context.Context) error {

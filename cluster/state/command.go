@@ -82,10 +82,11 @@ var kinds = map[Kind]func() Command{
 	82: func() Command { return &ActionWanted{} },
 	83: func() Command { return &RetriesForgiven{} },
 	84: func() Command { return &ContainersBusy{} },
-	// 100 to 104 and 106 to 109 are the timeline's.
+	// 100 to 102 are the timeline's.
 	100: func() Command { return &Recorded{} },
 	101: func() Command { return &EventsPruned{} },
 	102: func() Command { return &CredentialsUsed{} },
+	103: func() Command { return &VolumeGivenUp{} },
 	105: func() Command { return &ImageAllowListSet{} },
 	108: func() Command { return &RetriesGivenUp{} },
 	109: func() Command { return &OrphanNoted{} },

@@ -116,3 +116,38 @@ func (tx *Tx) forgetVolumesOf(project string) error {
 	}
 	return nil
 }
+
+// NamersOf returns the containers that name a project's volume, also those that are being deleted.
+func (tx *Tx) NamersOf(project, volume string) (namers []Container, err error) {
+	all, err := tx.ContainersOf(project)
+	for _, c := range all {
+		for _, v := range c.Volumes {
+			if v.Name == volume {
+				namers = append(namers, c)
+			}
+		}
+	}
+	return namers, err
+}
+
+// VolumeGivenUp forgets where a project's volume is, because it is about to be removed from its host. It is refused as long
+// as a container names the volume; one that does so later gets a new one.
+type VolumeGivenUp struct {
+	Project, Name string
+	Node          string // where it is removed
+}
+
+func (c *VolumeGivenUp) apply(tx *Tx) (any, error) {
+	namers, err := tx.NamersOf(c.Project, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(namers) > 0 {
+		return nil, Errorf(Conflict, "It is of the container "+namers[0].Title+".")
+	}
+	home, err := tx.homeOf(c.Project, c.Name)
+	if err != nil || home != c.Node {
+		return nil, err
+	}
+	return nil, tx.delete(bucketVolumes, key(c.Project, c.Name))
+}

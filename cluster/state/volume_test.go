@@ -85,3 +85,36 @@ func TestAnUpdateSettlesNewVolumes(t *testing.T) {
 	f.must(more)
 	require.Equal(t, []string{"n1"}, f.homes("c1"))
 }
+
+func TestAVolumeIsGivenUpOnceNobodyNamesIt(t *testing.T) {
+	f := newFixture(t)
+	f.must(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "host2", Role: state.AgentNode}})
+	f.must(&state.ContainerCreated{Container: withVolumes("c1", "data", "/data")})
+	f.start("c1", "d1")
+	require.Equal(t, []string{"n1"}, f.homes("c1"))
+	giveUp := &state.VolumeGivenUp{Project: "p1", Name: "data", Node: "n1"}
+	f.refused(state.Conflict, giveUp)
+	f.must(&state.ActionRequested{Container: "c1", Action: state.Delete, Time: t0})
+	f.refused(state.Conflict, giveUp)
+	require.Equal(t, []string{"n1"}, f.homes("c1"), "a container names it until it is gone")
+
+	f = newFixture(t)
+	f.must(&state.ContainerCreated{Container: withVolumes("c1", "data", "/data")})
+	f.start("c1", "d1")
+	without := f.update("c1", "1")
+	without.Spec.Volumes = nil
+	f.must(without)
+	homes := func(id string) []string {
+		f.must(&state.ContainerCreated{Container: withVolumes(id, "data", "/data")})
+		return f.homes(id)
+	}
+	f.must(&state.VolumeGivenUp{Project: "p1", Name: "data", Node: "n2"})
+	f.must(&state.VolumeGivenUp{Project: "p1", Name: "other", Node: "n1"})
+	require.Equal(t, []string{"n1"}, homes("c2"), "it was another volume, or one elsewhere")
+	without = f.update("c2", "1")
+	without.Spec.Volumes = nil
+	f.must(without)
+	f.must(giveUp)
+	f.must(giveUp)
+	require.Empty(t, homes("c3"), "a new one may be made anywhere")
+}

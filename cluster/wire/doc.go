@@ -35,6 +35,7 @@
 //	8  usage     the leader, once for each agent, also through another manager; UsageHeader
 //	9  file      the agent, for each small file that a container asks it for; FileHeader
 //	10 stock     a manager, also through another one, to learn what a host's Docker Engine has; StockHeader
+//	11 removal   a manager, likewise, to have unused images and volumes removed there; StockRemovalHeader
 //
 // After the head, streams carry messages. A proxy stream carries one ProxyAnswer and then the bytes of a TCP connection; a
 // relayed stream one RelayAnswer and then the bytes of the stream that it stands for. A file stream carries one FileAnswer,

@@ -45,6 +45,8 @@ var types = map[byte]func() any{
 	22: func() any { return new(LogAck) },
 	23: func() any { return new(Figures) },
 	24: func() any { return new(Stock) },
+	25: func() any { return new(RemoveStock) },
+	26: func() any { return new(StockRemoved) },
 	30: func() any { return new(ProxyAnswer) },
 	31: func() any { return new(FileAnswer) },
 	32: func() any { return new(FileWanted) },

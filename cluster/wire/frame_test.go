@@ -66,6 +66,8 @@ func samples() []any {
 			Networks: []StockNetwork{{ID: "n1", Name: "bridge", Driver: "bridge", Subnet: "10.0.0.0/8", Gateway: "10.0.0.1", Containers: []string{"web"}, Ours: true}},
 			Images:   []StockImage{{ID: "i1", Tags: []string{"nginx:1"}, Size: 5, Used: 1}},
 			Volumes:  []StockVolume{{Name: "v1", Driver: "local", Mountpoint: "/x", Used: 2, Ours: true}}},
+		&RemoveStock{Images: []StockImageRemoval{{ID: "i1", Tags: []string{"nginx:1"}}}, Volumes: []string{"v1"}},
+		&StockRemoved{ID: "i1", Refused: "no", Gone: true},
 		&ProxyAnswer{Error: "connection refused", Refused: true},
 		&FileAnswer{Error: "no such file", Missing: true, Hash: []byte{1, 2}, Size: 3, ContentType: "text/csv"},
 		&FileWanted{},
@@ -99,6 +101,18 @@ func TestMessagesLookAsTheyAlwaysDid(t *testing.T) {
 			require.Equal(t, msg, back)
 		})
 	}
+}
+
+// TestAStockCarriesWhatCameLater: its sample is as older nodes send it.
+func TestAStockCarriesWhatCameLater(t *testing.T) {
+	empty := int64(0)
+	stock := &Stock{Containers: []StockContainer{{Name: "kiosc", Self: true}}, Networks: []StockNetwork{{Name: "n", Containers: []string{"a"}, Used: 12}},
+		Images: []StockImage{{ID: "i", Tags: []string{"a:1"}, Digests: []string{"a@sha256:0"}, Used: 12, UsedBy: []string{"a"}}},
+		Volumes: []StockVolume{{Name: "v", UsedBy: []string{"a"}, Cluster: "c", Project: "p", Volume: "data", Size: &empty},
+			{Name: "w", Anonymous: true}}}
+	back, err := Read(bytes.NewReader(encoded(t, stock)))
+	require.NoError(t, err)
+	require.Equal(t, stock, back, "a size of nothing is not an unknown one")
 }
 
 func TestReadTakesNoByteTooMany(t *testing.T) {

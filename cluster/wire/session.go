@@ -30,9 +30,11 @@ const (
 	Usage       Kind = 8  // what containers use, for the leader
 	File        Kind = 9  // a small file for a container, to its agent
 	DockerStock Kind = 10 // what the Docker Engine of a host has, for people
+	// StockRemoval is for what they remove of it.
+	StockRemoval Kind = 11
 )
 
-const lastKind = DockerStock
+const lastKind = StockRemoval
 
 const (
 	headVersion = 1

@@ -70,6 +70,7 @@ func (a *API) registerContainers(app *fiber.App) {
 			needs: []string{"action", "containers"}, out: bulkJSON{}})
 	a.registerQuotas(api)
 	a.registerImageAllowList(api)
+	a.registerDocker(api)
 	a.route(api, "/:project<guid>", containerMedia, reading(a.listContainers)).
 		get(about{summary: "List the containers of a project", right: auth.ViewContainer, query: []query{pageQuery}, out: page[containerJSON]{}})
 	api.All("/*", notFound)

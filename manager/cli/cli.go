@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(), newManager(), newAgent(), newToken(), newAudit(), newUser(), newJoinToken(), newNode(), newTask(), newSync(), newRemoteSite(), newQuota(), newImageAllowList(), newContainer(), newManagerSet(), newCluster(),
+	root.AddCommand(newDev(), newManager(), newAgent(), newToken(), newAudit(), newUser(), newJoinToken(), newNode(), newTask(), newSync(), newRemoteSite(), newQuota(), newImageAllowList(), newContainer(), newDocker(), newManagerSet(), newCluster(),
 		newBackup(), newRestore(), newVersion(), newDemo())
 	return root
 }

@@ -78,6 +78,16 @@ var siteOperations = []operation{
 	{name: "see all containers and nodes", right: auth.Administer, in: once,
 		call:  func(c *cell, a service.Actor) error { _, err := c.service.ClusterStatus(a); return err },
 		pages: []string{"GET /kioscadmin/overview/containers", "GET /kioscadmin/overview/nodes", "GET /kioscadmin/overview/docker", "GET /kioscadmin/overview/not-in-kiosc"}},
+	{name: "see what Docker hosts have", right: auth.Administer, in: once,
+		call: func(c *cell, a service.Actor) error { _, err := c.service.Docker(c.ctx, a, true); return err },
+		rest: []string{"GET /containers/api/docker"}},
+	{name: "remove from a Docker host", right: auth.Administer, in: once,
+		call: func(c *cell, a service.Actor) error {
+			_, err := c.service.RemoveFromDocker(c.ctx, a, c.id("node"), service.DockerThings{Volumes: []string{"gone"}}, true)
+			return err
+		},
+		rest:  []string{`POST /containers/api/docker/{node}/remove {"volumes":["gone"]}`},
+		pages: []string{"GET /kioscadmin/docker/remove/{node}?volume=gone", "POST /kioscadmin/docker/remove/{node} volume=gone"}},
 	{name: "drain and activate a Docker host", right: auth.Administer, in: once,
 		call: func(c *cell, a service.Actor) error {
 			_, err := c.service.DrainNode(c.ctx, a, c.id("node"), 0)

@@ -304,7 +304,11 @@ func (noFigures) Report(context.Context, figures.Of) (figures.Report, error) {
 
 type noStocks struct{}
 
-func (noStocks) Stock(context.Context, string) (*wire.Stock, error) { return &wire.Stock{}, nil }
+func (noStocks) Stock(context.Context, string, bool) (*wire.Stock, error) { return &wire.Stock{}, nil }
+
+func (noStocks) RemoveStock(context.Context, string, *wire.RemoveStock, func(wire.StockRemoved)) error {
+	return nil
+}
 
 // appHosts are those of apps that nobody opens here.
 type appHosts struct{}

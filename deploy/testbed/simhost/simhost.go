@@ -29,6 +29,10 @@ type Host struct {
 	Figures func() []wire.Figure
 	// Keeps tells whether the host doesn't remove what it is told to, from any goroutine; nil for never.
 	Keeps func() bool
+	// Stock is what the host says that its Docker Engine has, and Removed what becomes of what is to be removed of it; false
+	// for a host that is lost there. They are called from any goroutine, and nil for a host that is too old for it.
+	Stock   func(sizes bool) *wire.Stock
+	Removed func(id string) (wire.StockRemoved, bool)
 
 	mu         sync.Mutex
 	containers map[string]wire.Observed
@@ -127,7 +131,12 @@ func (h *Host) session(ctx context.Context, address string, credentials *pki.Cre
 			return err
 		}
 		var usage wire.UsageHeader
+		var stock wire.StockHeader
 		switch {
+		case kind == wire.DockerStock && h.Stock != nil && wire.DecodeHeader(raw, &stock) == nil:
+			go h.tell(stream, h.Stock(stock.Sizes))
+		case kind == wire.StockRemoval && h.Removed != nil:
+			go h.removeStock(stream)
 		case kind == wire.Orders:
 			go h.obey(stream)
 		case kind == wire.Usage && h.Figures != nil && wire.DecodeHeader(raw, &usage) == nil:
@@ -169,6 +178,35 @@ func (h *Host) sendFigures(stream *wire.Stream, every time.Duration) {
 	defer stream.Kill()
 	for wire.Write(stream, &wire.Figures{Containers: h.Figures()}) == nil {
 		time.Sleep(every)
+	}
+}
+
+// tell ends with what it tells.
+func (h *Host) tell(stream *wire.Stream, stock *wire.Stock) {
+	defer stream.Close()
+	if err := wire.Write(stream, stock); err != nil {
+		stream.Kill()
+	}
+}
+
+// removeStock ends with the last outcome, or where the host is lost. What it has told by then arrives.
+func (h *Host) removeStock(stream *wire.Stream) {
+	defer stream.Close()
+	msg, err := wire.Read(stream)
+	wish, ok := msg.(*wire.RemoveStock)
+	if err != nil || !ok {
+		stream.Kill()
+		return
+	}
+	var ids []string
+	for _, one := range wish.Images {
+		ids = append(ids, one.ID)
+	}
+	for _, id := range append(ids, wish.Volumes...) {
+		out, there := h.Removed(id)
+		if !there || wire.Write(stream, &out) != nil {
+			return
+		}
 	}
 }
 
