@@ -23,6 +23,7 @@ webui/assets/dist/manifest.json: webui/frontend/package-lock.json $(shell find w
 test: ## unit and integration tests, with a real Docker Engine; never from the cache
 	@docker version >/dev/null 2>&1 || { echo 'make test needs a Docker Engine: none answers. Start one, or see "docker version".' >&2; exit 1; }
 	go run ./deploy/testbed/gotest -race -count 1 -timeout 10m ./...
+	go run ./deploy/testbed/gotest -count 1 -timeout 10m ./manager/matrix # whole; under the race detector a tenth of it
 
 e2e: build ## the real program in a real browser
 	deploy/testbed/need-browser
