@@ -224,6 +224,7 @@ func TestNobodyIsLetInWithoutAMajority(t *testing.T) {
 
 // An app's page is of the same site as Kiosc, so browsers add Kiosc's cookie to what it sends there.
 func TestAnAppsPageCannotActAsItsVisitor(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	withAppHosts(&cfg)

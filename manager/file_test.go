@@ -71,13 +71,17 @@ func (n *node) serve(token, file string) ([]byte, error) {
 	return io.ReadAll(answer.Body)
 }
 
-func contentOf(n int) []byte {
+// severalChunks is the size of a file that goes in as nine entries of the log.
+const severalChunks = 2 << 20
+
+// contentOf is not the same for different n.
+func contentOf(n, size int) []byte {
 	seed := sha256.Sum256(fmt.Append(nil, n))
-	return bytes.Repeat(seed[:], state.DefaultFileSize/len(seed))
+	return bytes.Repeat(seed[:], size/len(seed))
 }
 
-// TestUploadsThroughThreeManagers sends large files through all managers at once and reads each from all. Then the leader
-// ends during an upload.
+// TestUploadsThroughThreeManagers sends files through all managers at once and reads each from all. Then the leader ends
+// during the upload of one that is as large as it may be.
 func TestUploadsThroughThreeManagers(t *testing.T) {
 	all := three(t)
 	first, _ := leader(all)
@@ -91,7 +95,7 @@ func TestUploadsThroughThreeManagers(t *testing.T) {
 		uploads.Go(func() {
 			errs[i] = errors.New("503") // as a client that is told to try again
 			for end := time.Now().Add(2 * soon); errs[i] != nil && strings.HasPrefix(errs[i].Error(), "503") && time.Now().Before(end); {
-				ids[i], errs[i] = all[i%3].upload(token, project, fmt.Sprint("file", i), contentOf(i), func() {})
+				ids[i], errs[i] = all[i%3].upload(token, project, fmt.Sprint("file", i), contentOf(i, severalChunks), func() {})
 			}
 		})
 	}
@@ -101,18 +105,18 @@ func TestUploadsThroughThreeManagers(t *testing.T) {
 		for _, n := range all {
 			require.Eventually(t, func() bool { // a manager that took no part may be a moment behind
 				got, err := n.serve(token, id)
-				return err == nil && bytes.Equal(contentOf(i), got)
+				return err == nil && bytes.Equal(contentOf(i, severalChunks), got)
 			}, soon, 10*time.Millisecond)
 		}
 	}
 	t.Logf("%d elections during the uploads", first.status().Term-term) // none on a machine that isn't overloaded
 
 	last, others := leader(all)
-	late, err := others[0].upload(token, project, "late", contentOf(7), func() { last.end() })
+	late, err := others[0].upload(token, project, "late", contentOf(7, state.DefaultFileSize), func() { last.end() })
 	require.NoError(t, err, "the death of a leader is a delay")
 	got, err := others[0].serve(token, late)
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(contentOf(7), got))
+	require.True(t, bytes.Equal(contentOf(7, state.DefaultFileSize), got))
 }
 
 // TestAgentsGetFilesForTheirContainersOnly asks each manager, of which two follow.
@@ -129,7 +133,7 @@ func TestAgentsGetFilesForTheirContainersOnly(t *testing.T) {
 	var projects []described
 	var made described
 	first.api(token, http.MethodGet, "/project/api/list", nil, &projects)
-	content := contentOf(1)[:100_000]
+	content := contentOf(1, 100_000)
 	mine, err := first.upload(token, projects[0].UUID, "mine", content, func() {})
 	require.NoError(t, err)
 	first.api(token, http.MethodPost, "/project/api/create", map[string]any{"title": "Category", "type": "CATEGORY"}, &made)

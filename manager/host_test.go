@@ -101,6 +101,7 @@ func bootstrapped(t *testing.T) *node {
 // TestAnInventoryWithoutNewsWritesNothing has a host tell again what is known: with many containers, that would be most
 // of what the cluster writes.
 func TestAnInventoryWithoutNewsWritesNothing(t *testing.T) {
+	t.Parallel()
 	n := bootstrapped(t)
 	token := n.token()
 	orders := make(chan *wire.Order, 16)
@@ -125,6 +126,7 @@ func TestAnInventoryWithoutNewsWritesNothing(t *testing.T) {
 
 // TestAContainerOfALostHostStartsElsewhere cuts a host off for longer than the grace period.
 func TestAContainerOfALostHostStartsElsewhere(t *testing.T) {
+	t.Parallel()
 	n := bootstrapped(t)
 	token := n.token()
 	placed := make(chan string, 16)

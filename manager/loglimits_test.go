@@ -15,6 +15,7 @@ import (
 // TestTheLimitsOfLogsAreASetting starts and stops a container until its log is longer than it may be, with limits that
 // come with a restart of the manager.
 func TestTheLimitsOfLogsAreASetting(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	first := start(t, cfg)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap, cfg.MetricsListen = true, "127.0.0.1:0"
 	n := start(t, cfg)

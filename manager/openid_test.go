@@ -121,6 +121,7 @@ func TestOpenIDLoginGoesOnAtAnotherManager(t *testing.T) {
 
 // TestOpenIDLoginsOfOthers are what somebody could try who has another's address, or another's cookie.
 func TestOpenIDLoginsOfOthers(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	p.Set(openid.User{ID: "u2", Name: "eve"})
 	n := one(t, p, service.GroupRules{})
@@ -179,6 +180,7 @@ func expired(t testing.TB, n *node, kept string) string {
 
 // TestOpenIDTakesNobodysAccount tries names that are in use, and the account of somebody who was put out.
 func TestOpenIDTakesNobodysAccount(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	n := one(t, p, service.GroupRules{})
 	b := newBrowser(t, n)
@@ -227,6 +229,7 @@ func TestOpenIDTakesNobodysAccount(t *testing.T) {
 
 // TestOpenIDGroups give roles, and take them when somebody isn't in them any more.
 func TestOpenIDGroups(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	rules, err := service.ParseGroupRules(`[{"group": "mice", "project": "Demo", "role": "guest"}]`, "kings", nil)
 	require.NoError(t, err)
@@ -256,6 +259,7 @@ func TestOpenIDGroups(t *testing.T) {
 
 // TestOpenIDProviderIsDown from the start of Kiosc on, and comes up later than it.
 func TestOpenIDProviderIsDown(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	p.Stop()
 	n := one(t, p, service.GroupRules{})
@@ -266,6 +270,7 @@ func TestOpenIDProviderIsDown(t *testing.T) {
 
 // TestOpenIDIsCancelled by the person, at the provider.
 func TestOpenIDIsCancelled(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	n := one(t, p, service.GroupRules{})
 	b := newBrowser(t, n)
@@ -279,6 +284,7 @@ func TestOpenIDIsCancelled(t *testing.T) {
 
 // TestOpenIDLeadsNowhereElse than to pages of this Kiosc.
 func TestOpenIDLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	n := one(t, p, service.GroupRules{})
 	for _, next := range []string{"https://evil.example/", "//evil.example/", `/\evil.example`, "/login/?next=/x", "/" + strings.Repeat("a", 2000)} {
@@ -298,6 +304,7 @@ func TestOpenIDLeadsNowhereElse(t *testing.T) {
 
 // TestOpenIDReturnsToTheAddressOfTheSite, which is a setting, or what a trusted proxy says, or the request's own.
 func TestOpenIDReturnsToTheAddressOfTheSite(t *testing.T) {
+	t.Parallel()
 	p := provider(t)
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
@@ -334,6 +341,7 @@ func TestOpenIDReturnsToTheAddressOfTheSite(t *testing.T) {
 
 // TestWithoutOpenID nothing offers it, and wrong settings keep a manager from starting.
 func TestWithoutOpenID(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	withOpenID(&openid.Provider{Issuer: "http://login.example"}, service.GroupRules{})(&cfg)

@@ -54,6 +54,7 @@ func TestAnyManagerHasTheLeaderRunATaskAndShowsTheResult(t *testing.T) {
 }
 
 func TestASettingForATaskThatThereIsNotIsRefused(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	cfg.Schedules = map[string]string{"unheard-of": "1m"}

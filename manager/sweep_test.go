@@ -11,6 +11,7 @@ import (
 )
 
 func TestCommandsOnAllContainers(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	n := start(t, cfg)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	n := start(t, cfg)
@@ -82,6 +83,7 @@ func TestUsers(t *testing.T) {
 
 // TestAdminCommandsNeedAWholeToken gives them over the web port.
 func TestAdminCommandsNeedAWholeToken(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	n := start(t, cfg)
@@ -101,6 +103,7 @@ func TestAdminCommandsNeedAWholeToken(t *testing.T) {
 
 // TestALoginFloodLeavesOthersAlone guesses a password a thousand times while another user logs in.
 func TestALoginFloodLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	n := start(t, cfg)

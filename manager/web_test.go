@@ -19,6 +19,7 @@ import (
 
 // TestCookiesUnderTLS logs in over Kiosc's own TLS. Names with __Host- can't be set by apps on other hosts.
 func TestCookiesUnderTLS(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap = true
 	cert, key := testbed.MakeCertificate(t, "kiosc.test")
