@@ -184,15 +184,15 @@ func TestAnAgentJoinsAManager(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, string(out), "The join token is not valid")
 
-	stop := k.Agent(token)
+	agent := k.Agent(token)
 	k.WaitState(soon, id, "running")
-	stop()
+	agent.Stop()
 	k.Wait(soon, "an app on a Docker host that is away can't be opened", func() bool {
 		status, _ := k.Request(http.MethodGet, "/containers/proxy/"+id+"/", nil)
 		return status == http.StatusBadGateway
 	})
-	stop = k.Agent("") // its certificate is enough now
-	defer stop()
+	agent = k.Agent("") // its certificate is enough now
+	defer agent.Stop()
 	k.Wait(soon, "the app is back", func() bool {
 		status, _ := k.Request(http.MethodGet, "/containers/proxy/"+id+"/", nil)
 		return status == http.StatusOK

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -105,6 +107,19 @@ func (p *process) waitFor(ready func() bool) {
 		}
 		return ready()
 	})
+}
+
+// memory is what a line of the kernel's account of the program says, in bytes.
+func (p *process) memory(line string) int64 {
+	p.t.Helper()
+	r, running := p.current()
+	require.True(p.t, running, "%s is not running", p.name)
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(r.cmd.Process.Pid) + "/status")
+	require.NoError(p.t, err)
+	_, rest, _ := strings.Cut(string(status), line)
+	kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	require.NoError(p.t, err)
+	return kib << 10
 }
 
 // output is all that it has written since its first start.

@@ -93,21 +93,38 @@ func (k *Kiosc) Run() {
 	k.process.waitFor(k.Ready)
 }
 
-// Agent starts kiosc agent on the local Docker with a join token, as on a Docker host of its own. The returned function
-// ends it.
-func (k *Kiosc) Agent(token string) (stop func()) {
+// LocalAgent is a kiosc agent on the local Docker, as on a Docker host of its own.
+type LocalAgent struct {
+	k       *Kiosc
+	process process
+}
+
+// Agent starts one with a join token.
+func (k *Kiosc) Agent(token string) *LocalAgent {
 	k.Helper()
-	agent := process{t: k.TB, name: "the agent", out: filepath.Join(k.TempDir(), "out")}
-	agent.start(exec.Command(k.Binary, "agent", "--join", k.ClusterAddr(), "--token", token, "--name", "other-host",
+	a := &LocalAgent{k, process{t: k.TB, name: "the agent", out: filepath.Join(k.TempDir(), "out")}}
+	a.process.start(exec.Command(k.Binary, "agent", "--join", k.ClusterAddr(), "--token", token, "--name", "other-host",
 		"--data-dir", filepath.Join(k.Dir, "agent")))
-	return func() {
-		k.Helper()
-		agent.stop(syscall.SIGTERM)
-		if k.Failed() {
-			k.Logf("the agent wrote:\n%s", agent.tail())
-		}
+	return a
+}
+
+// Stop ends it as the service manager does.
+func (a *LocalAgent) Stop() {
+	a.k.Helper()
+	a.process.stop(syscall.SIGTERM)
+	if a.k.Failed() {
+		a.k.Logf("the agent wrote:\n%s", a.process.tail())
 	}
 }
+
+// Memory is what it has now, in bytes.
+func (a *LocalAgent) Memory() int64 { a.k.Helper(); return a.process.memory("VmRSS:") }
+
+// Memory is what the program has now, in bytes.
+func (k *Kiosc) Memory() int64 { k.Helper(); return k.process.memory("VmRSS:") }
+
+// PeakMemory is the most memory that the program has had since its start, in bytes.
+func (k *Kiosc) PeakMemory() int64 { k.Helper(); return k.process.memory("VmHWM:") }
 
 // ClusterAddr is where agents reach a manager that StartManager has started.
 func (k *Kiosc) ClusterAddr() string { return k.args[len(k.args)-1] }

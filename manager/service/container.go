@@ -198,13 +198,14 @@ func (s *Service) Act(ctx context.Context, a Actor, id string, action state.Acti
 	if err != nil {
 		return c, err
 	}
-	return s.request(ctx, a, c, action)
+	return s.request(ctx, a, c, action, a.via())
 }
 
-func (s *Service) request(ctx context.Context, a Actor, c state.Container, action state.Action) (state.Container, error) {
+// request stores the wish. via is how it came, for the container's log.
+func (s *Service) request(ctx context.Context, a Actor, c state.Container, action state.Action, via string) (state.Container, error) {
 	e := containerEvent(a, &c, "container_task", string(action)+" container {container}")
 	e.Status = state.EventSubmit
-	got, err := act[any](ctx, s, &state.ActionRequested{Container: c.ID, Action: action, User: a.User.Name, Via: a.via(), Time: e.Time,
+	got, err := act[any](ctx, s, &state.ActionRequested{Container: c.ID, Action: action, User: a.User.Name, Via: via, Time: e.Time,
 		MinDelay: s.settings.ActionMinDelay, Event: e.ID}, e)
 	if err != nil {
 		return c, err
@@ -228,7 +229,7 @@ func (s *Service) Open(ctx context.Context, a Actor, id string) (state.Container
 	if c.State == state.Paused {
 		action = state.Unpause
 	}
-	return s.request(ctx, a, c, action)
+	return s.request(ctx, a, c, action, "[Proxy lobby]")
 }
 
 // ErrStillDeleting says that a deletion takes longer than its caller waited.
