@@ -1,11 +1,15 @@
 package manager_test
 
 import (
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"kiosc/cluster/state"
+	"kiosc/cluster/wire"
+	"kiosc/deploy/testbed/simhost"
 	"kiosc/manager"
 	"kiosc/manager/service"
 )
@@ -39,4 +43,27 @@ func TestCommandsOnAllContainers(t *testing.T) {
 	views, err = svc.AllContainers(actor)
 	require.NoError(t, err)
 	require.Empty(t, views)
+}
+
+// TestASweepTellsWhatItWaitsFor has a Docker host away while all is to be stopped.
+func TestASweepTellsWhatItWaitsFor(t *testing.T) {
+	cfg := config(t, "m1")
+	cfg.Bootstrap, cfg.NodeGrace = true, 10*time.Minute
+	n := start(t, cfg)
+	n.wait("it leads", func(s service.ClusterStatus) bool { return s.Quorum })
+	stop := n.host(&simhost.Host{Name: "d1", Ordered: func(*wire.Order) {}})
+	token := n.token()
+	id := n.started(token)
+	var swept []service.Swept
+	require.NoError(t, n.admin("stop-all", manager.SweepRequest{}, &swept))
+	require.Equal(t, []service.Swept{{ID: id, Title: "app", Project: "Demo", State: "running", Done: true}}, swept)
+
+	n.api(token, http.MethodPost, "/containers/api/start/"+id, nil, &struct{}{})
+	n.running(token, id)
+	stop()
+	require.NoError(t, n.admin("stop-all", manager.SweepRequest{}, &swept))
+	require.Equal(t, []service.Swept{{ID: id, Title: "app", Project: "Demo", State: "running",
+		Detail: "It is not done yet. Waiting for the Docker host d1: it is not connected."}}, swept)
+	require.NoError(t, n.admin("remove-stopped", manager.SweepRequest{Remove: true}, &swept))
+	require.Empty(t, swept, "it isn't stopped")
 }

@@ -52,7 +52,7 @@ func TestWrongArgumentsAskForNothing(t *testing.T) {
 		{"node", "label", "a", "gpu"}, {"node", "label", "a", "=true"}, {"node", "drain", "a", "--deadline", "soon"}, {"backup", "x"},
 	} {
 		stdout, stderr, code := f.run(args...)
-		require.Equal(t, 1, code, args)
+		require.NotZero(t, code, args)
 		require.Empty(t, stdout, args)
 		require.Regexp(t, `^kiosc: .+\n$`, stderr, args)
 	}

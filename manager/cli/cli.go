@@ -1,11 +1,13 @@
 // Package cli is the command line: it reads flags and environment, starts nodes, and talks to running ones.
 //
 // It owns what people and scripts see of kiosc in a terminal, and nothing else. What is for machines goes to standard
-// output, everything else to standard error; the exit code is 0 only on success.
+// output, everything else to standard error. The exit code is 0 on success, 2 where an argument, a flag or a setting in
+// the environment is missing, unknown or can't be read, so that nothing was begun, and else 1.
 package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,21 +32,32 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(stderr, "kiosc: "+err.Error())
-		return 1
+	begun := false
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := errors.Join(fromEnvironment(cmd.Flags()), cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups())
+		begun = err == nil
+		return err
 	}
-	return 0
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "kiosc: "+err.Error())
+	if !begun {
+		return 2
+	}
+	return 1
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:               "kiosc",
-		Short:             "Web apps in Docker containers for the members of a project",
-		Long:              "Kiosc starts Docker images with a web server in them on any of an institute's Docker hosts,\nand gives the members of a project access to those apps through one authenticated address.",
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+		Use:   "kiosc",
+		Short: "Web apps in Docker containers for the members of a project",
+		Long: "Kiosc starts Docker images with a web server in them on any of an institute's Docker hosts,\nand gives the members of a project access to those apps through one authenticated address.\n\n" +
+			"The exit code is 0 if all went well, 2 if an argument, a flag or a setting is missing,\n" +
+			"unknown or can't be read, so that nothing was begun, and else 1.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newDev(), newManager(), newAgent(), newToken(), newAudit(), newUser(), newJoinToken(), newNode(), newTask(), newSync(), newRemoteSite(), newQuota(), newImageAllowList(), newContainer(), newDocker(), newManagerSet(), newCluster(),

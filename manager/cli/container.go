@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,7 @@ func sweepCommand(cmd *cobra.Command, request string, in *manager.SweepRequest, 
 			err = showSwept(cmd.OutOrStdout(), all, done, would)
 		}
 		if err == nil && refused > 0 {
-			err = fmt.Errorf("%d of %d containers were refused; run the command again for those", refused, len(all))
+			err = fmt.Errorf("%d of %d containers were refused or are still waited for; run the command again for those", refused, len(all))
 		}
 		return err
 	}
@@ -67,21 +68,23 @@ func showSwept(w io.Writer, all []service.Swept, done, would string) error {
 		case one.Done:
 			result = done
 		case one.Detail != "":
-			result = "REFUSED: " + one.Detail
+			result = "NOT " + strings.ToUpper(done) + ": " + one.Detail
 		}
 		rows = append(rows, []string{one.Project, one.Title, one.ID, one.State, result})
 	}
 	return table(w, sweptHead, rows)
 }
 
-const sweepHelp = "It can be repeated safely. The exit code is 1 where a container was refused.\n\n" + reachHelp
+const sweepHelp = "It waits 20 seconds for the Docker hosts, and tells of each container whether it is done; those of a host that\n" +
+	"is away are done when it is back. It can be repeated safely. The exit code is 1 where something isn't done.\n" +
+	"With --json it prints a list of objects: sodar_uuid, title, project, state (before), done, and detail, which says why not.\n\n" + reachHelp
 
 func newRemoveStopped() *cobra.Command {
 	var in manager.SweepRequest
 	cmd := &cobra.Command{
 		Use: "remove-stopped", Aliases: []string{"remove_stopped"}, Short: "Delete the containers that have exited",
 		Long: "Lists the containers of all projects in the state exited. With --remove they are deleted, with their Docker containers and\n" +
-			"logs, which can't be undone. " + sweepHelp,
+			"logs, which can't be undone.\n" + sweepHelp,
 		Example: "  kiosc container remove-stopped\n  kiosc container remove-stopped --remove",
 	}
 	cmd.Flags().BoolVar(&in.Remove, "remove", false, "delete them; without it they are only listed")
@@ -91,7 +94,7 @@ func newRemoveStopped() *cobra.Command {
 func newStopAll() *cobra.Command {
 	return sweepCommand(&cobra.Command{
 		Use: "stop-all", Aliases: []string{"stop_all"}, Short: "Stop all containers",
-		Long:    "Stops the containers of all projects that run, are paused, or are about to run. It returns once the wishes are stored;\nthe Docker hosts carry them out. " + sweepHelp,
+		Long:    "Stops the containers of all projects that run, are paused, or are about to run.\n" + sweepHelp,
 		Example: "  kiosc container stop-all",
 	}, "stop-all", &manager.SweepRequest{}, "stopped", "")
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestRunningATask(t *testing.T) {
 func TestSchedulesOfTasks(t *testing.T) {
 	for _, text := range []string{"check", "=30s", "check=now and then", "check=0s"} {
 		_, stderr, code := run("dev", "--task-schedule", text)
-		require.Equal(t, 1, code)
+		require.Equal(t, 2, code)
 		require.Contains(t, stderr, "task-schedule", text)
 	}
 }
@@ -69,7 +70,7 @@ func TestQuotasOnTheCommandLine(t *testing.T) {
 	require.Contains(t, stdout, "3 of 10")
 	require.JSONEq(t, `{"project":"Mice","quota":{"running":"10","cpus":"","memory":"none","files":""}}`, f.requests()[1].body)
 	_, stderr, code := f.run("quota", "set", "Mice")
-	require.Equal(t, 1, code)
+	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "at least one of the flags")
 }
 
@@ -82,9 +83,8 @@ func TestSweepingContainers(t *testing.T) {
 	require.Equal(t, "PROJECT  TITLE  UUID  STATE   RESULT\nMice     App    c-1   exited  would be removed\n", stdout)
 	stdout, stderr, code := f.run("container", "remove_stopped", "--remove")
 	require.Equal(t, 1, code)
-	require.Contains(t, stdout, "removed\n")
-	require.Contains(t, stdout, "REFUSED: Too many.")
-	require.Contains(t, stderr, "1 of 2 containers were refused")
+	require.Equal(t, "PROJECT  TITLE  UUID  STATE   RESULT\nMice     App    c-1   exited  removed\nMice     Other  c-2   exited  NOT REMOVED: Too many.\n", stdout)
+	require.Equal(t, "kiosc: 1 of 2 containers were refused or are still waited for; run the command again for those\n", stderr)
 	stdout, _ = f.ok("container", "remove-stopped", "--remove")
 	require.Equal(t, "There is no such container.\n", stdout)
 	require.JSONEq(t, `{"remove":false}`, f.requests()[0].body)
@@ -92,8 +92,29 @@ func TestSweepingContainers(t *testing.T) {
 
 	f.answer("stop-all", []service.Swept{{ID: "c-1", Title: "App", Project: "Mice", State: "running", Done: true}})
 	stdout, _ = f.ok("container", "stop_all", "--json")
-	require.Contains(t, stdout, `"done": true`)
+	require.Equal(t, `[
+  {
+    "sodar_uuid": "c-1",
+    "title": "App",
+    "project": "Mice",
+    "state": "running",
+    "done": true,
+    "detail": ""
+  }
+]
+`, stdout)
+	away := service.Swept{ID: "c-1", Title: "App", Project: "Mice", State: "running", Detail: "It is not done yet. Waiting for the Docker host d1: it is not connected."}
+	f.answer("stop-all", []service.Swept{away})
+	stdout, _, code = f.run("container", "stop-all", "--json")
+	require.Equal(t, 1, code)
+	require.True(t, json.Valid([]byte(stdout)))
+	stdout, _, code = f.run("container", "stop-all")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "running  NOT STOPPED: It is not done yet. Waiting for the Docker host d1: it is not connected.\n")
+	_, _, code = f.run("container", "stop-all", "--remove")
+	require.Equal(t, 2, code, "it has no such flag")
 	f.answer("task-run", service.TaskStatus{Name: "stop-inactive", Last: &service.TaskRun{Summary: "3 running containers, 1 stopped: App"}})
+	f.ok("container", "stop_unused")
 	stdout, _ = f.ok("container", "stop-unused")
 	require.Contains(t, stdout, "1 stopped: App")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
@@ -48,10 +49,13 @@ type Swept struct {
 	Title   string `json:"title"`
 	Project string `json:"project"` // title
 	State   string `json:"state"`   // before
-	// Done tells whether the action was submitted; Detail says why not. Without either it would be.
+	// Done tells whether it is stopped or deleted; Detail says why not, or what it waits for. Without either it would be.
 	Done   bool   `json:"done"`
 	Detail string `json:"detail"`
 }
+
+// sweepPatience is how long a sweep waits for the Docker hosts, which is less than an admin command may take.
+const sweepPatience = 20 * time.Second
 
 // RemoveStopped deletes all containers that have exited, with their logs, for administrators. Without remove it tells which.
 func (s *Service) RemoveStopped(ctx context.Context, a Actor, remove bool) ([]Swept, error) {
@@ -63,7 +67,9 @@ func (s *Service) StopAll(ctx context.Context, a Actor) ([]Swept, error) {
 	return s.sweep(ctx, a, state.Stop, true, func(c *state.Container) bool { return c.Allowed(state.Stop) })
 }
 
-// sweep asks for an action on all containers that are wanted. One that is refused doesn't keep the others.
+// sweep asks for an action on all containers that are wanted, and waits a while for it to be done. One that is refused doesn't keep
+// the others. Those for which the same was asked before, and that still wait for it, count as well, so that a sweep can be repeated
+// until all is done.
 func (s *Service) sweep(ctx context.Context, a Actor, action state.Action, really bool, wanted func(*state.Container) bool) ([]Swept, error) {
 	if err := administer(a); err != nil {
 		return nil, err
@@ -74,24 +80,75 @@ func (s *Service) sweep(ctx context.Context, a Actor, action state.Action, reall
 	}
 	swept := []Swept{}
 	for _, view := range views {
-		if !wanted(&view.Container) {
+		waits := view.Pending() && view.Action == action
+		if !waits && !wanted(&view.Container) {
 			continue
 		}
 		one := Swept{ID: view.ID, Title: view.Title, Project: view.ProjectTitle, State: view.Shown()}
-		if really {
+		if really && !waits {
 			_, err := s.Act(ctx, a, view.ID, action)
 			var refused *state.Error
 			switch {
-			case err == nil:
-				one.Done = true
 			case errors.As(err, &refused):
 				one.Detail = refused.Message
-			default:
+			case err != nil:
 				return swept, err
 			}
 		}
 		swept = append(swept, one)
 	}
 	slices.SortStableFunc(swept, func(a, b Swept) int { return strings.Compare(a.Project+"\x00"+a.Title, b.Project+"\x00"+b.Title) })
-	return swept, nil
+	if !really {
+		return swept, nil
+	}
+	return swept, s.awaitSwept(ctx, a, swept)
+}
+
+// awaitSwept waits until what a sweep has asked for is done, and says of each container that isn't what it waits for.
+func (s *Service) awaitSwept(ctx context.Context, a Actor, swept []Swept) error {
+	changed, stop := s.store.Watch(state.TopicPending)
+	defer stop()
+	patience := time.NewTimer(sweepPatience)
+	defer patience.Stop()
+	for last := false; ; {
+		waiting := false
+		for i := range swept {
+			one := &swept[i]
+			if one.Done || one.Detail != "" {
+				continue
+			}
+			if err := s.look(a, one, last); err != nil {
+				return err
+			}
+			waiting = waiting || !one.Done && one.Detail == ""
+		}
+		if !waiting {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-patience.C:
+			last = true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look finds out how the action on a container has ended, or with last what it still waits for.
+func (s *Service) look(a Actor, one *Swept, last bool) error {
+	view, err := s.Container(a, one.ID)
+	switch {
+	case state.CodeOf(err) == state.NotFound:
+		one.Done = true
+	case err != nil:
+		return err
+	case !view.Pending() && (view.State == state.Failed || view.State == state.Dead):
+		one.Detail = "It has failed. The container's log says why."
+	case !view.Pending():
+		one.Done = true
+	case last:
+		one.Detail = "It is not done yet. " + view.Step
+	}
+	return nil
 }
