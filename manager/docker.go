@@ -19,7 +19,7 @@ func (m *Manager) dockerCommands(mux *http.ServeMux) {
 		if in.Node == "" {
 			return m.service.Docker(ctx, actorOf(ctx), true)
 		}
-		node, err := m.nodes.Inspect(in.Node)
+		node, err := m.nodes.DockerHost(in.Node)
 		if err != nil {
 			return nil, err
 		}
@@ -27,7 +27,7 @@ func (m *Manager) dockerCommands(mux *http.ServeMux) {
 		return []service.DockerHost{host}, err
 	}))
 	mux.HandleFunc("POST "+AdminPrefix+"docker-prune", command(m, func(ctx context.Context, in DockerRequest) (out service.DockerRemoval, err error) {
-		node, err := m.nodes.Inspect(in.Node)
+		node, err := m.nodes.DockerHost(in.Node)
 		if err != nil {
 			return out, err
 		}

@@ -55,7 +55,7 @@ func TestUnusedThingsOfADockerHostAreRemoved(t *testing.T) {
 		Volumes: []wire.StockVolume{{Name: "v1", Anonymous: true, Size: &size}, {Name: "busy", Anonymous: true}, {Name: "notes"}},
 	}}
 	n.host(&simhost.Host{Name: "d1", Ordered: func(*wire.Order) {}, Stock: d.list, Removed: d.remove})
-	n.host(&simhost.Host{Name: "d2", Ordered: func(*wire.Order) {}}) // of an older version
+	n.host(&simhost.Host{Name: "m1", Ordered: func(*wire.Order) {}}) // of an older version, and called as the manager
 	n.started(token)
 
 	var hosts []service.DockerHost
@@ -109,8 +109,8 @@ func TestUnusedThingsOfADockerHostAreRemoved(t *testing.T) {
 	require.False(t, out.Results[2].Removed)
 	require.Contains(t, out.Results[2].Detail, "has not told what became of it")
 
-	require.ErrorContains(t, n.admin("docker-prune", manager.DockerRequest{Node: "d2", Remove: true}, &out), "Nothing can be removed from d2.")
-	require.ErrorContains(t, n.admin("docker-prune", manager.DockerRequest{Node: "m1"}, &out), "There is no such Docker host.")
+	require.ErrorContains(t, n.admin("docker-prune", manager.DockerRequest{Node: "m1", Remove: true}, &out), "Nothing can be removed from m1.")
+	require.ErrorContains(t, n.admin("docker-prune", manager.DockerRequest{Node: "m2"}, &out), "There is no node m2.")
 	var one []service.DockerHost
 	require.NoError(t, n.admin("docker-ls", manager.DockerRequest{Node: "d1"}, &one))
 	require.Equal(t, hosts[:1], one)

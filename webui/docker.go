@@ -82,6 +82,14 @@ var notes = map[service.Kinship]string{
 	service.Self:    "a manager or an agent runs in it",
 }
 
+// imageText is an image's name, or what Docker shows where its name has gone to another one.
+func imageText(image string) string {
+	if strings.HasPrefix(image, "sha256:") {
+		return service.ShortDockerID(image)
+	}
+	return image
+}
+
 func (ui *UI) adminForeign(v *visit) error {
 	all, err := ui.svc.Docker(v.UserContext(), v.Actor, false)
 	if err != nil {
@@ -92,7 +100,7 @@ func (ui *UI) adminForeign(v *visit) error {
 		part := hostPart{Node: host.Name, Error: host.Error}
 		for _, c := range host.Containers {
 			if c.Kin != service.Known {
-				part.Foreign = append(part.Foreign, foreignRow{ID: service.ShortDockerID(c.ID), Name: c.Name, Image: c.Image, State: c.State,
+				part.Foreign = append(part.Foreign, foreignRow{ID: service.ShortDockerID(c.ID), Name: c.Name, Image: imageText(c.Image), State: c.State,
 					Note: notes[c.Kin], Self: c.Kin == service.Self})
 			}
 		}

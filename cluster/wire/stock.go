@@ -11,7 +11,7 @@ const (
 	// MaxStock bounds each list of a Stock; of more the rest is left out.
 	MaxStock = 2000
 	// MaxStockNames bounds the names that one entry of a Stock has of a kind.
-	MaxStockNames = 10
+	MaxStockNames = 5
 	// MaxStockRemoval bounds what one RemoveStock names.
 	MaxStockRemoval = 200
 )

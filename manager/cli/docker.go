@@ -54,8 +54,12 @@ func showDocker(w io.Writer, all []service.DockerHost) error {
 	return table(w, dockerHead, rows)
 }
 
+// shownUsers is how many of those that use something a table names.
+const shownUsers = 3
+
 // users names the first of those that use something.
 func users(names []string, n int) string {
+	names = names[:min(len(names), shownUsers)]
 	text := strings.Join(names, ", ")
 	if more := n - len(names); more > 0 {
 		text = strings.TrimSpace(fmt.Sprint(text, " +", more))

@@ -145,10 +145,17 @@ func managerNames(tx *state.Tx) (map[string]string, error) {
 }
 
 // find looks a node up by its id, the beginning of it, or its name.
-func (n *Nodes) find(name string) (found state.Node, err error) {
+func (n *Nodes) find(name string) (state.Node, error) { return n.findIn(name, (*state.Tx).Nodes) }
+
+// DockerHost looks a Docker host up in the same way, whatever managers are called.
+func (n *Nodes) DockerHost(name string) (state.Node, error) {
+	return n.findIn(name, (*state.Tx).Agents)
+}
+
+func (n *Nodes) findIn(name string, among func(*state.Tx) ([]state.Node, error)) (found state.Node, err error) {
 	var list []state.Node
 	if err := n.store.View(func(tx *state.Tx) (err error) {
-		list, err = tx.Nodes()
+		list, err = among(tx)
 		return err
 	}); err != nil {
 		return found, err
