@@ -45,9 +45,11 @@ func (e *Engine) EnsureImage(ctx context.Context, want Wanted, progress func(Pul
 	if err != nil {
 		return "", false, fmt.Errorf("the image name %q is not valid: %w", want.Image, err)
 	}
-	ref := reference.FamiliarString(reference.TagNameOnly(named))
+	// Docker is asked for the full name: it would take sha256:0123 and the like for the beginning of an image's id.
+	named = reference.TagNameOnly(named)
+	ref, full := reference.FamiliarString(named), named.String()
 	if want.PullPolicy != "always" {
-		id, err = e.imageID(ctx, ref)
+		id, err = e.imageID(ctx, full)
 		if !errdefs.IsNotFound(err) {
 			return id, false, explain(err, "looking for the image")
 		}
@@ -58,7 +60,7 @@ func (e *Engine) EnsureImage(ctx context.Context, want Wanted, progress func(Pul
 	if err := e.pull(ctx, ref, want.Login, progress); err != nil {
 		return "", false, err
 	}
-	id, err = e.imageID(ctx, ref)
+	id, err = e.imageID(ctx, full)
 	return id, true, explain(err, "looking for the pulled image")
 }
 

@@ -84,6 +84,9 @@ var tests = map[string]func(*testing.T){
 	"DockerItselfRefuses":              testDockerItselfRefuses,
 	"DockerIsAway":                     testDockerIsAway,
 	"KioscKnowsItself":                 testKioscKnowsItself,
+	"ATagIsNoImageID":                  testATagIsNoImageID,
+	"ASetuidProgramWouldGain":          testASetuidProgramWouldGain,
+	"AForkBomb":                        testAForkBomb,
 }
 
 func prepare(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -50,6 +52,10 @@ func main() {
 		odd()
 	case "look":
 		look()
+	case "whoami":
+		fmt.Println("setuid", os.Geteuid())
+	case "bomb":
+		bomb()
 	case "write":
 		report("write", os.WriteFile(os.Args[2], []byte(os.Args[3]), 0o644))
 	case "read":
@@ -146,6 +152,14 @@ func fetch(port string) {
 }
 
 func ask(a asked) got {
+	if a.Method == "DIAL" {
+		conn, err := net.DialTimeout("tcp", a.URL, 2*time.Second)
+		if err != nil {
+			return got{Error: err.Error()}
+		}
+		conn.Close()
+		return got{Status: http.StatusOK}
+	}
 	r, err := http.NewRequest(a.Method, a.URL, nil)
 	if err != nil {
 		return got{Error: err.Error()}
@@ -191,7 +205,7 @@ func odd() {
 func look() {
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
-		if name, value, _ := strings.Cut(line, ":"); name == "CapEff" || name == "CapBnd" || name == "NoNewPrivs" {
+		if name, value, _ := strings.Cut(line, ":"); name == "CapEff" || name == "CapBnd" || name == "NoNewPrivs" || name == "Seccomp" {
 			fmt.Println(name, strings.TrimSpace(value))
 		}
 	}
@@ -214,6 +228,70 @@ func look() {
 	report("docker socket", err)
 	report("root", os.WriteFile("/written", nil, 0o600))
 	report("tmp", os.WriteFile("/tmp/written", nil, 0o600))
+	report("sysctl", os.WriteFile("/proc/sys/kernel/hostname", []byte("x"), 0))
+	setuid()
+	surroundings()
+}
+
+// setuid tells as whom a program of root's with the setuid bit runs that somebody else starts.
+func setuid() {
+	program, _ := os.ReadFile("/proc/self/exe")
+	if err := os.WriteFile("/setuid", program, 0o755); err != nil {
+		return // read-only
+	}
+	os.Chmod("/setuid", 0o755|os.ModeSetuid)
+	cmd := exec.Command("/setuid", "whoami")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	report("setuid program", cmd.Run())
+}
+
+// surroundings tells what the process sees of the machine.
+func surroundings() {
+	fmt.Println("pid", os.Getpid())
+	for _, ns := range []string{"net", "pid", "ipc", "mnt", "uts"} {
+		id, _ := os.Readlink("/proc/self/ns/" + ns)
+		fmt.Println("namespace", id)
+	}
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		fmt.Println("interface", i.Name)
+	}
+	inet6, _ := os.ReadFile("/proc/net/if_inet6")
+	fmt.Println("ipv6 addresses", bytes.Count(inet6, []byte("\n")))
+	devices, _ := os.ReadDir("/dev")
+	for _, d := range devices {
+		if d.Type()&os.ModeDevice != 0 {
+			fmt.Println("device node", d.Name())
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		before, after, _ := strings.Cut(line, " - ")
+		fmt.Println("mounted", strings.Fields(before)[4], strings.Fields(after)[0])
+	}
+}
+
+// bomb makes processes for as long as it can, and keeps them. It goes around Go's runtime, which can't go on where there is no
+// thread for it.
+func bomb() {
+	n := 0
+	for ; n < 100_000; n++ {
+		pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			break
+		}
+		if pid == 0 {
+			for {
+				syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+			}
+		}
+	}
+	text := []byte("stopped after " + strconv.Itoa(n) + "\n")
+	syscall.RawSyscall(syscall.SYS_WRITE, 1, uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
+	for {
+		syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
 }
 
 func report(what string, err error) {
