@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kiosc/agent/engine"
+	"kiosc/agent/guard"
 	"kiosc/cluster/pki"
 	"kiosc/cluster/wire"
 )
@@ -31,6 +32,9 @@ type Config struct {
 	Labels   map[string]string
 	Build    string // kiosc's version
 	Engine   *engine.Engine
+	// Guard keeps containers from the host and the managers; nil to leave the packet filter alone. Allowed they may reach.
+	Guard   *guard.Guard
+	Allowed []guard.Place
 	// DemoImage is the reference of the image that is made of Binary, this program's file, when it is first wanted.
 	// Empty for none.
 	DemoImage, Binary string
@@ -52,6 +56,7 @@ type Agent struct {
 	hearts    *heartbeats
 	figures   figures
 	files     *files
+	fence     *fence
 
 	mu         sync.Mutex
 	term       uint64            // highest Raft term seen
@@ -70,6 +75,7 @@ func New(cfg Config) *Agent {
 	a.hearts = newHeartbeats(a)
 	a.figures.engine = cfg.Engine
 	a.files = newFiles(a)
+	a.fence = newFence(a)
 	return a
 }
 
@@ -80,7 +86,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer a.followers.stop()
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease, a.hearts.run, a.files.run} {
+	for _, part := range []func(context.Context){a.watch.run, a.renew, a.links.run, a.mindLease, a.hearts.run, a.files.run, a.fence.run} {
 		running.Add(1)
 		go func() {
 			defer running.Done()

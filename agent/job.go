@@ -203,6 +203,7 @@ func (j *job) startDocker(ctx context.Context, o wire.Observed) (string, wire.Ob
 	if err := j.report(ctx, false, "created", o); err != nil {
 		return "", o, err
 	}
+	j.agent.fence.look(ctx)
 	j.serveFiles(ctx)
 	if err := j.engine.Start(ctx, o.DockerID); err != nil {
 		return "", o, err

@@ -85,6 +85,7 @@ func (l *link) hello(ctx context.Context) error {
 	if err != nil {
 		a.logger.Debug("Docker does not tell what it is", "error", err)
 	}
+	info.Exposed = a.fence.exposed(ctx)
 	control, err := l.session.Open(ctx, wire.Control, nil)
 	if err != nil {
 		return fmt.Errorf("opening the control stream: %w", err)

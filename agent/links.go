@@ -107,6 +107,18 @@ func (l *links) wanted() []string {
 	return want
 }
 
+// addresses are those at which managers are, or may be, host:port.
+func (l *links) addresses() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.Clone(l.agent.cfg.Managers)
+	for _, m := range l.known {
+		list = append(list, m.Address)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 // keep has a session with the manager at an address, again and again.
 func (l *links) keep(ctx context.Context, address string) {
 	wait, said := firstBackoff, ""

@@ -115,7 +115,7 @@ func TestAdministratorsSeeAndDrainNodes(t *testing.T) {
 	s := newSite(t)
 	page := s.get("admin", "/kioscadmin/overview/nodes")
 	require.Equal(t, http.StatusOK, page.status)
-	for _, text := range []string{"m1", "leader", "docker-1", "1.5 of 4 reserved", "2 of 3 active", "gpu=true", "/kioscadmin/node/drain/" + hostID} {
+	for _, text := range []string{"m1", "leader", "docker-1", "1.5 of 4 reserved", "2 of 3 active", "gpu=true", "Apps can reach the ports of this host.", "/kioscadmin/node/drain/" + hostID} {
 		require.Contains(t, page.body, text)
 	}
 	require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/nodes").status)
@@ -139,7 +139,7 @@ type fakeCluster struct {
 func (f *fakeCluster) Cluster() (service.ClusterStatus, error) {
 	return service.ClusterStatus{Quorum: true, Nodes: []service.NodeStatus{
 		{ID: "1", Name: "m1", Role: "manager", Health: "ready", Leader: true, Voter: true},
-		{ID: hostID, Name: "docker-1", Role: "agent", Health: "ready", Availability: "active", CPUs: 4, ReservedCPUs: 1.5, Active: 2, Containers: 3,
+		{ID: hostID, Name: "docker-1", Role: "agent", Health: "ready", Availability: "active", Exposed: "Apps can reach the ports of this host.", CPUs: 4, ReservedCPUs: 1.5, Active: 2, Containers: 3,
 			Labels: map[string]string{"gpu": "true"}}}}, nil
 }
 

@@ -27,8 +27,8 @@ type nodeRow struct {
 	// Of managers.
 	Role, Address, Lag string
 	// Of Docker hosts.
-	Availability, Docker, CPUs, Memory, Containers, Labels string
-	Draining                                               bool
+	Availability, Docker, CPUs, Memory, Containers, Labels, Exposed string
+	Draining                                                        bool
 }
 
 type adminNodesPage struct {
@@ -65,7 +65,7 @@ func (ui *UI) adminNodes(v *visit) error {
 
 func (ui *UI) nodeRow(n service.NodeStatus) nodeRow {
 	row := nodeRow{ID: n.ID, Name: n.Name, Health: n.Health, Version: n.Version, Contact: "never", Bad: n.Health != string(state.Ready),
-		Address: n.Address, Lag: fmt.Sprint(n.Lag), Role: "no vote", Availability: n.Availability, Docker: n.DockerVersion,
+		Address: n.Address, Lag: fmt.Sprint(n.Lag), Role: "no vote", Availability: n.Availability, Docker: n.DockerVersion, Exposed: n.Exposed,
 		CPUs: fmt.Sprintf("%s of %d reserved", cpuNumber(n.ReservedCPUs), n.CPUs), Containers: fmt.Sprintf("%d of %d active", n.Active, n.Containers),
 		Memory: units.BytesSize(float64(n.ReservedBytes)) + " of " + units.BytesSize(float64(n.MemoryBytes)) + " reserved"}
 	if n.LastContact != nil {

@@ -17,10 +17,11 @@ type ProjectNetwork struct {
 	ID, Project string
 	Subnet      netip.Prefix
 	Gateway     netip.Addr // the host's own address in it, which its containers reach
+	Bridge      string     // the host's interface in it
 }
 
 func projectNetwork(n *network.Summary) ProjectNetwork {
-	found := ProjectNetwork{ID: n.ID, Project: n.Labels[labelProject]}
+	found := ProjectNetwork{ID: n.ID, Project: n.Labels[labelProject], Bridge: "br-" + n.ID[:min(12, len(n.ID))]} // Docker's way
 	for _, ipam := range n.IPAM.Config {
 		if subnet, err := netip.ParsePrefix(ipam.Subnet); err == nil && subnet.Addr().Is4() {
 			found.Subnet, found.Gateway = subnet, gateway(ipam)

@@ -171,22 +171,30 @@ func (e *Engine) prepare(ctx context.Context) error {
 // of its own, and not with a rootless, virtual or remote Docker, nor from within a Docker container, whose bridge Docker
 // keeps apart from the others.
 func (e *Engine) detect(ctx context.Context) error {
+	local, err := e.Local(ctx)
+	if e.mode = ModeHost; local {
+		e.mode = ModeDockerShared
+	}
+	return err
+}
+
+// Local tells whether Docker's bridges are among this process's own interfaces.
+func (e *Engine) Local(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	e.mode = ModeHost
 	bridges, err := e.docker.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("driver", "bridge"))})
 	if err != nil {
-		return explain(err, "looking at Docker's bridge networks")
+		return false, explain(err, "looking at Docker's bridge networks")
 	}
 	local := localAddresses()
 	for _, bridge := range bridges {
 		for _, ipam := range bridge.IPAM.Config {
 			if slices.Contains(local, gateway(ipam)) {
-				e.mode = ModeDockerShared
+				return true, nil
 			}
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // gateway is the bridge's own address. Docker doesn't tell that of its default bridge, which is the subnet's first.

@@ -48,7 +48,7 @@ func (e *Engine) ensureNetwork(ctx context.Context, limit time.Duration, project
 			continue
 		}
 		made, err := e.docker.NetworkCreate(ctx, name, network.CreateOptions{
-			Driver: "bridge", IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String(), Gateway: subnet.Addr().Next().String()}}},
+			Driver: "bridge", EnableIPv6: new(false), IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String(), Gateway: subnet.Addr().Next().String()}}},
 			Labels: map[string]string{labelCluster: e.cfg.ClusterID, labelNode: e.cfg.NodeID, labelProject: project},
 		})
 		if err == nil {

@@ -60,6 +60,7 @@ type Node struct {
 	CPUs          int
 	MemoryBytes   int64
 	NetworkMode   string
+	Exposed       string            // why containers are not kept from the host's ports; empty where they are
 	Labels        map[string]string // from the agent's own settings
 	// SetLabels are the operators'. They go before the agent's.
 	SetLabels map[string]string

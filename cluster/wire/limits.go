@@ -27,6 +27,7 @@ func check(msg any) error {
 		c.text("name", m.Name, maxName)
 		c.text("build", m.Build, maxName)
 		c.text("engine version", m.Engine.Version+m.Engine.APIVersion+m.Engine.NetworkMode, maxName)
+		c.text("engine's exposure", m.Engine.Exposed, maxText)
 		c.count("labels", len(m.Labels), maxLabels)
 		for k, v := range m.Labels {
 			c.text("label", k+v, 2*maxName)

@@ -24,6 +24,8 @@ type EngineInfo struct {
 	MemoryBytes int64
 	// NetworkMode is how containers are reached: "docker-shared" or "host".
 	NetworkMode string
+	// Exposed says why containers are not kept from the host's ports; empty where they are.
+	Exposed string `cbor:",omitempty"`
 }
 
 // Welcome answers Hello. From here on both sides speak Version.

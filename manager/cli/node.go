@@ -17,6 +17,7 @@ import (
 
 	"kiosc/agent"
 	"kiosc/agent/engine"
+	"kiosc/agent/guard"
 	"kiosc/cluster/consensus"
 	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
@@ -118,6 +119,7 @@ const minCertLife = time.Minute
 type agentFlags struct {
 	name, dockerHost, networkMode, subnetPool string
 	labels                                    map[string]string
+	access                                    []string
 }
 
 // addName adds the flag of a node's name.
@@ -131,6 +133,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dockerHost, "docker-host", "", "address of the Docker Engine; DOCKER_HOST or the local socket by default (KIOSC_DOCKER_HOST)")
 	cmd.Flags().StringVar(&f.networkMode, "network-mode", "auto", "how containers are reached: auto, docker-shared or host (KIOSC_NETWORK_MODE)")
 	cmd.Flags().StringVar(&f.subnetPool, "subnet-pool", engine.DefaultSubnetPool, "addresses for the projects' networks (KIOSC_SUBNET_POOL)")
+	cmd.Flags().StringSliceVar(&f.access, "app-access", nil, "IPv4 addresses or prefixes, with :port or without, that apps may reach although they are the Docker host's, a manager's or link-local (KIOSC_APP_ACCESS)")
 	cmd.Flags().StringToStringVar(&f.labels, "label", nil, "key=value that placement can ask for; may be given several times (KIOSC_LABEL)")
 }
 
@@ -145,12 +148,20 @@ func (f *agentFlags) open(ctx context.Context, clusterID, nodeID string, logger 
 
 // run keeps an agent going until ctx ends.
 func (f *agentFlags) run(ctx context.Context, identity pki.Identity, dir string, managers []string, e *engine.Engine, logger *slog.Logger) error {
+	var allowed []guard.Place
+	for _, text := range f.access {
+		place, err := guard.ParsePlace(text)
+		if err != nil {
+			return fmt.Errorf("--app-access: %w", err)
+		}
+		allowed = append(allowed, place)
+	}
 	binary, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program's file: %w", err)
 	}
 	agent.New(agent.Config{Credentials: pki.NewCredentials(identity), Dir: dir, Managers: managers, Name: f.name, Labels: f.labels,
-		Build: version(), Engine: e, DemoImage: manager.DemoRepository + ":" + manager.DemoTag, Binary: binary, Logger: logger}).Run(ctx)
+		Build: version(), Engine: e, Guard: guard.New(identity.NodeID), Allowed: allowed, DemoImage: manager.DemoRepository + ":" + manager.DemoTag, Binary: binary, Logger: logger}).Run(ctx)
 	return nil
 }
 

@@ -129,6 +129,9 @@ func showDetails(w io.Writer, n service.NodeStatus, now time.Time) error {
 			{"Network mode", orDash(n.NetworkMode)}, {"Labels", labels(n.Labels)}, {"Managers", orDash(strings.Join(n.Managers, ", "))},
 			{"Containers", fmt.Sprintf("%d active of %d placed", n.Active, n.Containers)}}...)
 	}
+	if n.Exposed != "" {
+		rows = append(rows, []string{"Warning", n.Exposed})
+	}
 	if n.DrainBy != nil {
 		rows = append(rows, []string{"Visitors until", clock(*n.DrainBy)})
 	}

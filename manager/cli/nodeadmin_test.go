@@ -145,3 +145,10 @@ func interrupt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestANodeThatDoesNotProtect(t *testing.T) {
+	f := newFake(t)
+	f.answer("node-inspect", service.NodeStatus{Name: "host-2", Role: "agent", Exposed: "Apps can reach the ports of this host."})
+	stdout, _ := f.ok("node", "inspect", "host-2")
+	require.Contains(t, stdout, "Warning       Apps can reach the ports of this host.\n")
+}

@@ -214,10 +214,10 @@ func (s *session) description() (*state.Node, error) {
 	news.Name, news.Version, news.Labels = h.Name, h.Build, h.Labels
 	if h.Engine.Version != "" {
 		news.DockerVersion, news.NetworkMode = h.Engine.Version, h.Engine.NetworkMode
-		news.CPUs, news.MemoryBytes = h.Engine.CPUs, h.Engine.MemoryBytes
+		news.CPUs, news.MemoryBytes, news.Exposed = h.Engine.CPUs, h.Engine.MemoryBytes, h.Engine.Exposed
 	}
 	if news.Name == old.Name && news.Version == old.Version && news.DockerVersion == old.DockerVersion && news.CPUs == old.CPUs &&
-		news.NetworkMode == old.NetworkMode && news.MemoryBytes == old.MemoryBytes && maps.Equal(news.Labels, old.Labels) {
+		news.NetworkMode == old.NetworkMode && news.Exposed == old.Exposed && news.MemoryBytes == old.MemoryBytes && maps.Equal(news.Labels, old.Labels) {
 		return nil, nil
 	}
 	return &news, nil

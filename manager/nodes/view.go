@@ -101,7 +101,7 @@ func (n *Nodes) agentStatus(node state.Node, out *service.NodeStatus) error {
 	if node.Availability == state.Draining {
 		out.DrainBy = &node.DrainBy
 	}
-	out.DockerVersion, out.NetworkMode = node.DockerVersion, node.NetworkMode
+	out.DockerVersion, out.NetworkMode, out.Exposed = node.DockerVersion, node.NetworkMode, node.Exposed
 	out.CPUs, out.MemoryBytes, out.Labels = node.CPUs, node.MemoryBytes, node.AllLabels()
 	var names map[string]string
 	err := n.store.View(func(tx *state.Tx) error {

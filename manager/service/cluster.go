@@ -41,6 +41,7 @@ type NodeStatus struct {
 	DrainBy       *time.Time        `json:"drain_by,omitempty"`
 	DockerVersion string            `json:"docker_version,omitempty"`
 	NetworkMode   string            `json:"network_mode,omitempty"`
+	Exposed       string            `json:"exposed,omitempty"` // why containers are not kept from the host's ports
 	CPUs          int               `json:"cpus,omitempty"`
 	MemoryBytes   int64             `json:"memory_bytes,omitempty"`
 	Containers    int               `json:"containers"` // placed here

@@ -71,7 +71,7 @@ func ask(url string, header http.Header) (status int, body string) {
 		return 0, err.Error()
 	}
 	r.Header = header
-	answer, err := (&http.Client{Timeout: 30 * time.Second}).Do(r)
+	answer, err := (&http.Client{Timeout: 5 * time.Second}).Do(r)
 	if err != nil {
 		return 0, err.Error()
 	}
