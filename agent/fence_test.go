@@ -8,13 +8,13 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"kiosc/agent/guard"
-	"kiosc/cluster/wire"
 )
 
 // aManager is an address at which no manager is, of those that are for documentation.
@@ -91,8 +91,8 @@ func TestContainersReachTheirProjectAndNotTheHost(t *testing.T) {
 	require.NoError(t, err)
 	cfg.Guard, cfg.Allowed = guard.New(node), []guard.Place{allowed}
 	a := New(cfg)
-	stop := w.runUntil(a)
-	t.Cleanup(func() { stop() })
+	stop := sync.OnceFunc(w.runUntil(a))
+	t.Cleanup(stop)
 	s := b.session()
 	o := s.lead(1)
 	o.inventory()
@@ -142,12 +142,13 @@ func TestContainersReachTheirProjectAndNotTheHost(t *testing.T) {
 	eventually(t, "the rules to be back", func() bool { return strings.Contains(strings.Join(rules(t, node), "\n"), "-A "+jump) })
 	require.False(t, reach(one, net.JoinHostPort(gatewayOf(t, project), port)))
 
-	// They last as long as the containers do.
+	// They last as long as the containers do, and not as the agent.
+	stop()
 	for _, f := range []fetcher{one, same, other} {
 		require.NotEmpty(t, rules(t, node))
-		o.send(&wire.Order{Term: o.term, Container: f.id, Generation: 2, Placement: 1, Action: "delete", Spec: wire.Spec{Project: project}})
-		o.done(f.id, 2)
+		require.NoError(t, cfg.Engine.Remove(t.Context(), f.dockerID))
 	}
+	w.run(New(cfg))
 	eventually(t, "the rules to be gone", func() bool { return len(rules(t, node)) == 0 })
 }
 

@@ -184,6 +184,18 @@ func (n *Node) Start() {
 	n.process.start(n.command())
 }
 
+// StartWith is Start with more flags, from here on.
+func (n *Node) StartWith(args ...string) {
+	n.cluster.Helper()
+	command := n.command
+	n.command = func() *exec.Cmd {
+		cmd := command()
+		cmd.Args = append(cmd.Args, args...)
+		return cmd
+	}
+	n.Start()
+}
+
 // Stop ends it with SIGTERM and waits for its end.
 func (n *Node) Stop() {
 	n.cluster.Helper()
