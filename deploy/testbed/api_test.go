@@ -14,6 +14,7 @@ import (
 )
 
 func TestBadInputIsRefusedWhole(t *testing.T) {
+	t.Parallel()
 	k := testbed.StartManager(t)
 	create := "/containers/api/create/" + k.Project()
 	for name, c := range map[string]struct {
@@ -64,6 +65,7 @@ func send(t *testing.T, k *testbed.Kiosc, method, path, body string, head http.H
 }
 
 func TestWhoMayCallTheAPI(t *testing.T) {
+	t.Parallel()
 	k := testbed.StartManager(t)
 	id := k.List()[0].UUID
 	session := http.Header{"Authorization": nil, "Cookie": {login(t, k)}}
@@ -121,6 +123,7 @@ func login(t *testing.T, k *testbed.Kiosc) string {
 }
 
 func TestAContainerInJSON(t *testing.T) {
+	t.Parallel()
 	k := testbed.StartManager(t)
 	id := k.Create("All fields", map[string]any{"description": "d", "environment": map[string]any{"A": 1, "PASSWORD": "s3cret"},
 		"environment_secret_keys": "PASSWORD", "command": "x", "container_path": "/start", "keep_prefix": true, "state": "running", "container_id": "stolen"})
@@ -142,6 +145,7 @@ func TestAContainerInJSON(t *testing.T) {
 }
 
 func TestPagesAndAFullQueue(t *testing.T) {
+	t.Parallel()
 	k := testbed.StartManager(t)
 	const more = 257
 	ids := make([]string, more)
@@ -173,6 +177,7 @@ func TestPagesAndAFullQueue(t *testing.T) {
 }
 
 func TestAnAgentJoinsAManager(t *testing.T) {
+	t.Parallel()
 	k := testbed.StartManager(t)
 	id := k.List()[0].UUID
 	k.Act("start", id) // waits for a Docker host

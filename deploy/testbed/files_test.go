@@ -24,6 +24,7 @@ func uuidOf(t *testing.T, body []byte) string {
 
 // TestContainersFetchSmallFiles has the whole way: an upload, a link in the command, the agent, and who gets nothing.
 func TestContainersFetchSmallFiles(t *testing.T) {
+	t.Parallel()
 	const image = "kiosc-test/bytes:files"
 	testbed.Image(t, image, "kiosc/deploy/testbed/bytesapp")
 	k := testbed.Start(t)

@@ -20,6 +20,7 @@ import (
 const soon = 20 * time.Second
 
 func TestTheWholeLifeOfAnApp(t *testing.T) {
+	t.Parallel()
 	k := testbed.Start(t)
 	demo := k.List()[0]
 	require.Equal(t, "Demo app", demo.Title)
@@ -70,6 +71,7 @@ func TestTheWholeLifeOfAnApp(t *testing.T) {
 }
 
 func TestWhatCannotStartFailsWithTheReason(t *testing.T) {
+	t.Parallel()
 	k := testbed.Start(t)
 	for title, c := range map[string]struct {
 		fields map[string]any
@@ -87,6 +89,7 @@ func TestWhatCannotStartFailsWithTheReason(t *testing.T) {
 }
 
 func TestMistakesInOneSentence(t *testing.T) {
+	t.Parallel()
 	k := testbed.Start(t)
 	for name, c := range map[string]struct {
 		env, args []string
@@ -106,6 +109,7 @@ func TestMistakesInOneSentence(t *testing.T) {
 }
 
 func TestALostClusterKeyFailsTheStart(t *testing.T) {
+	t.Parallel()
 	k := testbed.Start(t)
 	id := k.Create("secret", map[string]any{"environment": map[string]any{"KEY": "s3cret"}, "environment_secret_keys": "KEY"})
 	k.Act("start", id)

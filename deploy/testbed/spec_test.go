@@ -14,6 +14,7 @@ const patience = 2 * time.Minute
 
 // TestAnUpdateRestartsAndAVolumeStays goes through the real program and the real Docker.
 func TestAnUpdateRestartsAndAVolumeStays(t *testing.T) {
+	t.Parallel()
 	k := testbed.Start(t)
 	volumes := func() []string { return k.Docker("volume", "ls", "-q", "--filter", "label=kiosc.project="+k.Project()) }
 	fields := map[string]any{"volumes": map[string]string{"data": "/data"}, "read_only_root": true, "shared_memory": 100 << 20}
