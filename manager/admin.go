@@ -127,6 +127,20 @@ func (m *Manager) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+AdminPrefix+"image-allow-list-set", command(m, func(ctx context.Context, in ImageAllowListRequest) (service.ImageAllowList, error) {
 		return m.service.SetImageAllowList(ctx, actorOf(ctx), in.Patterns)
 	}))
+	mux.HandleFunc("POST "+AdminPrefix+"registry-ls", command(m, func(ctx context.Context, in RegistryRequest) ([]RegistryLogin, error) {
+		return m.onRegistry(ctx, in, func(string) error { return nil })
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"registry-set", command(m, func(ctx context.Context, in RegistryRequest) ([]RegistryLogin, error) {
+		return m.onRegistry(ctx, in, func(project string) error {
+			_, err := m.service.SetRegistry(ctx, actorOf(ctx), project, service.RegistryInput{Host: in.Host, User: in.User, Password: in.Password})
+			return err
+		})
+	}))
+	mux.HandleFunc("POST "+AdminPrefix+"registry-rm", command(m, func(ctx context.Context, in RegistryRequest) ([]RegistryLogin, error) {
+		return m.onRegistry(ctx, in, func(project string) error {
+			return m.service.RemoveRegistry(ctx, actorOf(ctx), project, state.RegistryHost(in.Host))
+		})
+	}))
 	for name, f := range m.nodeCommands() {
 		mux.HandleFunc("POST "+AdminPrefix+name, command(m, f))
 	}

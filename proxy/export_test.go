@@ -7,6 +7,9 @@ func (s *Server) Limit(grace time.Duration, conns int) {
 	s.grace, s.slots = grace, make(chan struct{}, conns)
 }
 
+// Stall replaces how long a client may take nothing.
+func (s *Server) Stall(limit time.Duration) { s.stall = limit }
+
 // ScopeCookie and ScopeURL let fuzz targets reach the rules for responses.
 func ScopeCookie(v, prefix string) string {
 	return New(Config{SessionCookie: "kiosc_session"}).scopeCookie(v, prefix)

@@ -191,12 +191,12 @@ type Config struct {
 // Server is the front door; use New. Its methods may be called by many
 // goroutines at once.
 type Server struct {
-	cfg   Config
-	log   *slog.Logger
-	grace time.Duration
-	slots chan struct{} // one taken for each connection
-	pool  pool
-	loads loads
+	cfg          Config
+	log          *slog.Logger
+	grace, stall time.Duration
+	slots        chan struct{} // one taken for each connection
+	pool         pool
+	loads        loads
 	// counts are for operators.
 	counts *counts
 }
@@ -207,7 +207,7 @@ func New(cfg Config) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg, log: log, grace: stopGrace, slots: make(chan struct{}, maxConns), counts: newCounts()}
+	return &Server{cfg: cfg, log: log, grace: stopGrace, stall: stallTimeout, slots: make(chan struct{}, maxConns), counts: newCounts()}
 }
 
 func (s *Server) accessed(t Target) {
@@ -400,6 +400,7 @@ func (c *client) reset() {
 func (s *Server) serveConn(r *run, conn net.Conn) {
 	c := &client{Conn: conn, run: r, br: bufio.NewReaderSize(conn, readSize)}
 	c.address, c.trusted = s.peer(conn)
+	c.endStalls(s.stall)
 	defer func() {
 		r.forget(c)
 		_ = conn.Close()

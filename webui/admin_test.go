@@ -118,6 +118,10 @@ func TestAdministratorsSeeAndDrainNodes(t *testing.T) {
 	for _, text := range []string{"m1", "leader", "docker-1", "1.5 of 4 reserved", "2 of 3 active", "gpu=true", "Apps can reach the ports of this host.", "/kioscadmin/node/drain/" + hostID} {
 		require.Contains(t, page.body, text)
 	}
+	require.Contains(t, page.body, `data-figures="/containers/ajax/figures/node/`+hostID+`"`)
+	for _, query := range []string{hostID, "unheard-of", "%3Cscript%3E"} {
+		require.Contains(t, s.get("admin", "/kioscadmin/overview/nodes?node="+query).body, "In use on docker-1")
+	}
 	require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/nodes").status)
 	require.Equal(t, http.StatusForbidden, s.post("owner", "/kioscadmin/node/drain/"+hostID).status)
 	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/node/drain/"+hostID).status)

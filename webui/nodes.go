@@ -28,7 +28,7 @@ type nodeRow struct {
 	Role, Address, Lag string
 	// Of Docker hosts.
 	Availability, Docker, CPUs, Memory, Containers, Labels, Exposed string
-	Draining                                                        bool
+	Draining, Shown                                                 bool
 }
 
 type adminNodesPage struct {
@@ -36,9 +36,12 @@ type adminNodesPage struct {
 	Quorum           bool
 	Leader           string
 	Managers, Agents []nodeRow
+	// Shown is the Docker host whose figures are on the page: the one that was asked for, or else the first; empty where there is none.
+	Shown   string
+	Figures figuresPart
 }
 
-var adminNodesTemplate = parse("admin_nodes.html", "admin.html")
+var adminNodesTemplate = parse("admin_nodes.html", "admin.html", "figures.html")
 
 // Render writes the page.
 func (p adminNodesPage) Render(w io.Writer) error { return adminNodesTemplate.Execute(w, p) }
@@ -59,6 +62,12 @@ func (ui *UI) adminNodes(v *visit) error {
 		} else {
 			p.Agents = append(p.Agents, row)
 		}
+	}
+	if len(p.Agents) > 0 {
+		at := max(0, slices.IndexFunc(p.Agents, func(n nodeRow) bool { return n.ID == v.Query("node") }))
+		p.Agents[at].Shown = true
+		p.Shown = p.Agents[at].Name
+		p.Figures = ui.figures(v, "node", p.Agents[at].ID, (*service.Service).NodeFigures)
 	}
 	return render(v.Ctx, fiber.StatusOK, p)
 }

@@ -60,7 +60,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDev(), newManager(), newAgent(), newToken(), newAudit(), newUser(), newJoinToken(), newNode(), newTask(), newSync(), newRemoteSite(), newQuota(), newImageAllowList(), newContainer(), newDocker(), newManagerSet(), newCluster(),
+	root.AddCommand(newDev(), newManager(), newAgent(), newToken(), newAudit(), newUser(), newJoinToken(), newNode(), newTask(), newSync(), newRemoteSite(), newQuota(), newRegistry(), newImageAllowList(), newContainer(), newDocker(), newManagerSet(), newCluster(),
 		newBackup(), newRestore(), newVersion(), newDemo())
 	return root
 }

@@ -24,7 +24,7 @@ func sample(now time.Time) service.ClusterStatus {
 				Address: "10.0.0.2:7443", Voter: true, Index: 1204, Lag: 2},
 			{ID: "cccccccc-0000-4000-8000-000000000003", Name: "manager-three", Role: "manager", Health: "down", Lag: 1206},
 			{ID: "dddddddd-0000-4000-8000-000000000004", Name: "host-1", Role: "agent", Version: "1.2.0", Health: "ready", LastContact: before(90 * time.Second),
-				Availability: "active", DockerVersion: "28.5.2", CPUs: 16, MemoryBytes: 63 << 30 / 2, Containers: 5, Active: 3, Labels: map[string]string{"rack": "7", "gpu": "true"}},
+				Availability: "active", DockerVersion: "28.5.2", CPUs: 16, ReservedCPUs: 2.5, ReservedBytes: 8 << 30, MemoryBytes: 63 << 30 / 2, Containers: 5, Active: 3, Labels: map[string]string{"rack": "7", "gpu": "true"}},
 			{ID: "eeeeeeee-0000-4000-8000-000000000005", Name: "ho\x1b[2Jst\t2\n", Role: "agent", Health: "down", Availability: "drain"},
 		},
 	}
@@ -49,9 +49,9 @@ m2             bbbbbbbb  voter      ready   0s ago        1204   2    10.0.0.2:7
 manager-three  cccccccc  non-voter  down    never         -      -    -              -
 
 Docker hosts
-NAME         ID        HEALTH  AVAILABILITY  LAST CONTACT  DOCKER  CPUS  MEMORY    CONTAINERS  LABELS           VERSION
-host-1       dddddddd  ready   active        1m ago        28.5.2  16    31.5 GiB  3/5         gpu=true,rack=7  1.2.0
-ho [2Jst 2   eeeeeeee  down    drain         never         -       -     -         0/0         -                -
+NAME         ID        HEALTH  AVAILABILITY  LAST CONTACT  DOCKER  CPUS    MEMORY        CONTAINERS  LABELS           VERSION
+host-1       dddddddd  ready   active        1m ago        28.5.2  2.5/16  8.0/31.5 GiB  3/5         gpu=true,rack=7  1.2.0
+ho [2Jst 2   eeeeeeee  down    drain         never         -       -       -             0/0         -                -
 `, out.String())
 
 	s.Quorum, s.Leader, s.Nodes = false, "", s.Nodes[:3]

@@ -74,7 +74,7 @@ func managerRow(n service.NodeStatus, now time.Time) []string {
 func agentRow(n service.NodeStatus, now time.Time) []string {
 	cpus, memory := "-", "-"
 	if n.CPUs > 0 {
-		cpus, memory = fmt.Sprint(n.CPUs), gib(n.MemoryBytes)
+		cpus, memory = fmt.Sprintf("%.3g/%d", n.ReservedCPUs, n.CPUs), fmt.Sprintf("%.1f/%s", float64(n.ReservedBytes)/(1<<30), gib(n.MemoryBytes))
 	}
 	return []string{n.Name, short(n.ID), n.Health, orDash(n.Availability), ago(n.LastContact, now), orDash(n.DockerVersion), cpus,
 		memory, containers(n), labels(n.Labels), orDash(n.Version)}
@@ -99,7 +99,7 @@ func raftRole(n service.NodeStatus) string {
 	return "non-voter"
 }
 
-// containers are the active ones of those placed.
+// containers are the active ones of those placed, as CPUs and memory are what is reserved of what there is.
 func containers(n service.NodeStatus) string {
 	if n.Role == "manager" {
 		return "-"

@@ -45,14 +45,7 @@ func TestUserCommands(t *testing.T) {
 func TestAPasswordFromStandardInput(t *testing.T) {
 	f := newFake(t)
 	f.answer("user-set", service.UserView{Name: "ana"})
-	in, out, err := os.Pipe()
-	require.NoError(t, err)
-	_, err = out.WriteString("pass word \r\nmore\n")
-	require.NoError(t, err)
-	require.NoError(t, out.Close())
-	old := os.Stdin
-	os.Stdin = in
-	t.Cleanup(func() { os.Stdin = old })
+	standardInput(t, "pass word \r\nmore\n")
 	stdout, _ := f.ok("user", "passwd", "ana", "--password-stdin")
 	require.Empty(t, stdout)
 	require.Equal(t, `{"username":"ana","password":"pass word "}`, f.requests()[0].body)
@@ -68,4 +61,16 @@ func TestUsersInATable(t *testing.T) {
 		"ana    Ana [1m            no         no      2026-01-02\n", stdout)
 	stdout, _ = f.ok("user", "ls", "--json")
 	require.Contains(t, stdout, `"username": "ana"`)
+}
+
+// standardInput is what commands read from there until the end of the test.
+func standardInput(t *testing.T, text string) {
+	in, out, err := os.Pipe()
+	require.NoError(t, err)
+	_, err = out.WriteString(text)
+	require.NoError(t, err)
+	require.NoError(t, out.Close())
+	old := os.Stdin
+	os.Stdin = in
+	t.Cleanup(func() { os.Stdin = old })
 }
