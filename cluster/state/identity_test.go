@@ -131,3 +131,17 @@ func TestNamesFromOutside(t *testing.T) {
 		require.Equal(t, want, [2]bool{state.ValidName(name, ""), state.ValidName(name, state.AuthLDAP)}, "%q", name)
 	}
 }
+
+// TestWhoComesFromUpstreamKeepsItsNames has somebody log in at a provider that spells the name otherwise than the upstream site.
+func TestWhoComesFromUpstreamKeepsItsNames(t *testing.T) {
+	f := tree(t)
+	brought := state.User{ID: "mona", Name: "mona", FullName: "Mona Lee", FirstName: "Mona", LastName: "Lee", Email: "mona@upstream.test",
+		AuthType: state.AuthOIDC, Upstream: true, Active: true, CreatedAt: t0}
+	f.must(&state.UserCreated{User: brought})
+	o := state.Outside{AuthType: state.AuthOIDC, Name: "mona", FullName: "M. Lee", FirstName: "M.", LastName: "Lee", Email: "ml@provider.test",
+		Subject: "17", Groups: []string{"mice"}}
+	f.must(&state.IdentityTaken{Outside: o, ID: "new", At: t0})
+	brought.Subject, brought.Groups = "17", []string{"mice"}
+	require.Equal(t, brought, f.user("mona"))
+	require.True(t, f.known(o), "no login is a change")
+}
