@@ -25,7 +25,9 @@ var projectPages = []string{"/containers/{project}", "/containers/detail/{contai
 var (
 	links = regexp.MustCompile(`<a [^>]*href="(/[^"]*)"`)
 	forms = regexp.MustCompile(`<form [^>]*action="(/[^"]*)"[^>]*>`)
-	ids   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	// buttons that send a form to an address of their own
+	buttons = regexp.MustCompile(`<button [^>]*formaction="(/[^"]*)"`)
+	ids     = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	// forAll are forms that everybody has.
 	forAll = []string{"/logout/", "/containers/bulk"}
 )
@@ -61,6 +63,9 @@ func (w *walk) offers() {
 				if strings.Contains(form[0], `method="post"`) {
 					w.offered(page, html.UnescapeString(form[1]), name)
 				}
+			}
+			for _, button := range buttons.FindAllStringSubmatch(text, -1) {
+				w.offered(page, html.UnescapeString(button[1]), name)
 			}
 		}
 	}
