@@ -30,6 +30,9 @@ const (
 	// often it is asked.
 	endTimeout = 2 * time.Second
 	endLook    = 50 * time.Millisecond
+	// rereadSpan is how far back Docker may begin a file again that it was in the middle of: it does so where a flood has
+	// made it change files twice while it was behind. A time further back is a clock that was set.
+	rereadSpan = time.Minute
 )
 
 // Logs calls f for each line after from, with the place behind it, and follows until the process has ended: then it
@@ -113,6 +116,8 @@ type logReader struct {
 	at   wire.Cursor // the place behind the last line
 	// skipped counts the stored lines with the very time of from, by output.
 	skipped struct{ stdout, stderr uint32 }
+	// again are the lines that come a second time, by output.
+	again struct{ stdout, stderr reread }
 	// begun are the lines whose end is still to come.
 	begun   struct{ stdout, stderr piece }
 	maxLine int
@@ -213,9 +218,9 @@ func (r *logReader) finish() error {
 
 // give gives a line away, unless it is stored already.
 func (r *logReader) give(stderr bool, now int64, line []byte) error {
-	from, place, skipped := r.from.Stdout, &r.at.Stdout, &r.skipped.stdout
+	from, place, skipped, again := r.from.Stdout, &r.at.Stdout, &r.skipped.stdout, &r.again.stdout
 	if stderr {
-		from, place, skipped = r.from.Stderr, &r.at.Stderr, &r.skipped.stderr
+		from, place, skipped, again = r.from.Stderr, &r.at.Stderr, &r.skipped.stderr, &r.again.stderr
 	}
 	for _, part := range split(string(line), r.maxLine) {
 		if now < from.Time {
@@ -223,6 +228,9 @@ func (r *logReader) give(stderr bool, now int64, line []byte) error {
 		}
 		if now == from.Time && *skipped < from.Count {
 			*skipped++
+			continue
+		}
+		if again.has(now, *place) {
 			continue
 		}
 		if now == place.Time {
@@ -235,6 +243,26 @@ func (r *logReader) give(stderr bool, now int64, line []byte) error {
 		}
 	}
 	return nil
+}
+
+// reread is where Docker is in a file that it has begun again, of one output.
+type reread struct {
+	on   bool
+	seen uint32 // lines with the very time of the place
+}
+
+// has tells whether a line has come already, the last one being at place.
+func (a *reread) has(now int64, place wire.Place) bool {
+	switch {
+	case now < place.Time && now >= place.Time-int64(rereadSpan):
+		*a = reread{on: true}
+		return true
+	case a.on && now == place.Time && a.seen < place.Count:
+		a.seen++
+		return true
+	}
+	*a = reread{}
+	return false
 }
 
 // keptPiece is the memory for a line that is kept for the next one, in bytes; few are longer.

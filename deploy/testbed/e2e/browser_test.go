@@ -143,7 +143,15 @@ func networkAtRest(t testing.TB) bool {
 // shot leaves a picture of the page.
 func (b *browser) shot(name string) {
 	b.Helper()
-	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	b.keep(name, chromedp.FullScreenshot(100))
+}
+
+// glance leaves a picture of the part of a long page that is to be seen.
+func (b *browser) glance(name string) { b.Helper(); b.keep(name, chromedp.CaptureScreenshot()) }
+
+func (b *browser) keep(name string, shot chromedp.Action[[]byte]) {
+	b.Helper()
+	picture, err := chromedp.Run(b.ctx, shot)
 	require.NoError(b, err)
 	require.NoError(b, os.WriteFile(filepath.Join(artifacts, name+".png"), picture, 0o644))
 }
