@@ -71,8 +71,8 @@ func (n *node) serve(token, file string) ([]byte, error) {
 	return io.ReadAll(answer.Body)
 }
 
-// severalChunks is the size of a file that goes in as nine entries of the log.
-const severalChunks = 2 << 20
+// severalChunks is the size of a file that goes in as five entries of the log.
+const severalChunks = 1 << 20
 
 // contentOf is not the same for different n.
 func contentOf(n, size int) []byte {
