@@ -60,7 +60,7 @@ func TestDockerTakesTooLong(t *testing.T) {
 				lines = append(lines, line.Level+" "+line.Text)
 			}
 			require.Contains(t, lines, "error Action failed: "+one.action)
-			require.Contains(t, strings.Join(lines, "\n"), "error "+one.log+": Docker has not done this in time, which is ")
+			require.Contains(t, strings.Join(lines, "\n"), "error "+one.log+": not done by Docker in time, which is ")
 			require.Equal(t, one.left, r.Observed.State)
 			leader.send(&wire.InventoryRequest{})
 			if one.left == "" {

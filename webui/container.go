@@ -138,6 +138,9 @@ var buttons = []control{
 	{Action: state.Stop, Label: "Stop", Icon: "stop-fill"},
 }
 
+// Buttons are all that a container may have, for menus whose buttons come and go while somebody looks.
+func (frame) Buttons() []control { return buttons }
+
 func controlsOf(view service.ContainerView, csrf string) controls {
 	c := controls{ID: view.ID, Title: view.Title, CSRF: csrf, CanOpen: view.Rights[auth.ProxyContainer],
 		Running: view.State == state.Running && !view.Silent, AppURL: appURL(view.ID, view.Path),

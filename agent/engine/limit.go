@@ -8,7 +8,7 @@ import (
 )
 
 // ErrTooLong says that Docker answers, and has not done something in the time that it may take.
-var ErrTooLong = errors.New("Docker has not done this in time")
+var ErrTooLong = errors.New("not done by Docker in time")
 
 type limitKey struct{}
 

@@ -36,6 +36,27 @@ export function showProgress(bar: HTMLProgressElement | null, percent: number): 
   else bar.removeAttribute("value");
 }
 
+/** offer adds the buttons of a row's menu that its visitor may use now. The page comes with those of the time, because a
+ * list of a thousand menus with all of them would be slow to open. */
+function offer(row: HTMLElement, allowed: string[]): void {
+  const menu = row.querySelector<HTMLElement>("[data-may]");
+  const all = document.querySelector<HTMLTemplateElement>("#act-buttons");
+  if (!menu || !all) return;
+  const may = menu.dataset.may?.split(" ") ?? [];
+  let after: Element | null = menu.querySelector("a"); // what links lead to comes after the buttons
+  for (const button of [...all.content.children].reverse() as HTMLButtonElement[]) {
+    const action = button.dataset.action ?? "";
+    let here = menu.querySelector<HTMLElement>(`[data-action="${action}"]`);
+    if (!here && may.includes(action) && allowed.includes(action)) {
+      const made = button.cloneNode(true) as HTMLButtonElement;
+      made.setAttribute("formaction", button.getAttribute("formaction") + (row.dataset.container ?? ""));
+      menu.insertBefore(made, after);
+      here = made;
+    }
+    after = here ?? after;
+  }
+}
+
 /** apply brings the badge, the buttons and the way to the app inside root up to date. */
 export function apply(root: HTMLElement, s: LiveState): void {
   const badge = live(root, "badge");
@@ -57,6 +78,7 @@ export function apply(root: HTMLElement, s: LiveState): void {
     bell.hidden = !s.state_bell;
     setText(bell, s.state_bell ?? "");
   }
+  offer(root, s.allowed);
   for (const button of root.querySelectorAll<HTMLElement>("[data-action]")) {
     button.hidden = !s.allowed.includes(button.dataset.action ?? "");
   }
