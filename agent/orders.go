@@ -124,11 +124,13 @@ func (o *orders) send(ctx context.Context) error {
 		case <-o.stock:
 			at := time.Now()
 			inventory := o.agent.watch.inventory(ctx)
+			if first {
+				o.setAlive(at) // before the leader can answer with a lease
+			}
 			if err := o.write(inventory); err != nil {
 				return err
 			}
 			if first {
-				o.setAlive(at)
 				o.agent.reports.rewind()
 				first = false
 			}

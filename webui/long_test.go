@@ -29,7 +29,7 @@ func TestLongListsStayLight(t *testing.T) {
 		for _, once := range []string{"<form", "csrf_token"} {
 			require.Equal(t, strings.Count(short[page], once), strings.Count(got.body, once), "%s %s: all rows share it", page, once)
 		}
-		require.Equal(t, 101, strings.Count(got.body, `formaction="/containers/start/`)-strings.Count(got.body, `formaction="/containers/start/"`), page)
+		require.Equal(t, 101, strings.Count(got.body, `formaction="/containers/start/`), page)
 		require.NotContains(t, got.body, `data-action="stop" hidden`, "what can't be done now is no part of a row")
 	}
 }

@@ -49,7 +49,7 @@ function offer(row: HTMLElement, allowed: string[]): void {
     let here = menu.querySelector<HTMLElement>(`[data-action="${action}"]`);
     if (!here && may.includes(action) && allowed.includes(action)) {
       const made = button.cloneNode(true) as HTMLButtonElement;
-      made.setAttribute("formaction", button.getAttribute("formaction") + (row.dataset.container ?? ""));
+      made.setAttribute("formaction", `/containers/${action}/${row.dataset.container}`);
       menu.insertBefore(made, after);
       here = made;
     }
