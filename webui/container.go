@@ -33,9 +33,9 @@ type containersPage struct {
 	CanCreate bool
 	// Quota has what the project has a quota of.
 	Quota []shareView
-	// Bulk are the actions for a selection, Back is where they lead.
+	// Bulk are the actions for a selection.
 	Bulk    []control
-	Back    string
+	Pager   pager
 	Rows    []containerRow
 	Figures figuresPart
 }
@@ -121,7 +121,8 @@ func (ui *UI) containers(v *visit) error {
 	if len(views) > 0 {
 		p.Figures = ui.figures(v, "project", about.ID, (*service.Service).ProjectFigures)
 	}
-	p.Bulk, p.Back = bulkFor(views), "/containers/"+about.ID
+	views, p.Pager = pageOf(v, "/containers/"+about.ID, views)
+	p.Bulk = bulkFor(views)
 	for _, view := range views {
 		p.Rows = append(p.Rows, containerRow{ID: view.ID, Title: view.Title, Image: view.Image(),
 			Created: ui.date(view.CreatedAt), State: ui.liveState(view), Controls: controlsOf(view, p.CSRF)})

@@ -34,7 +34,7 @@ type containerList struct {
 	Columns []column
 	Rows    []listRow
 	Bulk    []control
-	Back    string
+	Pager   pager
 }
 
 type containerListPage struct {
@@ -82,24 +82,26 @@ func (ui *UI) list(v *visit, address, csrf string) (l containerList, err error) 
 	if err != nil {
 		return l, err
 	}
-	l.Back, l.Bulk = address, bulkFor(views)
 	by, backwards := strings.CutPrefix(v.Query("sort"), "-")
 	for _, o := range orders {
-		c := column{Label: o.label, Href: address + "?sort=" + o.name}
 		if o.name == by {
-			c.Sorted = "ascending"
-			if backwards {
-				c.Sorted = "descending"
-			} else {
-				c.Href = address + "?sort=-" + o.name
-			}
-			l.Back = address + "?sort=" + v.Query("sort")
 			slices.SortStableFunc(views, func(a, b service.ContainerView) int {
 				if backwards {
 					return o.compare(&b, &a)
 				}
 				return o.compare(&a, &b)
 			})
+		}
+	}
+	views, l.Pager = pageOf(v, address, views)
+	l.Bulk = bulkFor(views)
+	for _, o := range orders {
+		c := column{Label: o.label, Href: l.Pager.address(o.name, 1)}
+		if o.name == by {
+			c.Sorted = "descending"
+			if !backwards {
+				c.Sorted, c.Href = "ascending", l.Pager.address("-"+o.name, 1)
+			}
 		}
 		l.Columns = append(l.Columns, c)
 	}
