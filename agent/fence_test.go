@@ -77,9 +77,7 @@ func docker0(t *testing.T) string {
 
 func TestContainersReachTheirProjectAndNotTheHost(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root may change the packet filter")
-	}
+	require.Zero(t, os.Geteuid(), "only root may change the packet filter: run the tests as root")
 	w := newWorld(t)
 	b := w.newBoss("m")
 	cfg := w.config("", b.addr, net.JoinHostPort(aManager, "7443"))
@@ -156,9 +154,7 @@ func TestContainersReachTheirProjectAndNotTheHost(t *testing.T) {
 // that never came back.
 func TestTheRulesOutliveTheAgent(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root may change the packet filter")
-	}
+	require.Zero(t, os.Geteuid(), "only root may change the packet filter: run the tests as root")
 	w := newWorld(t)
 	b := w.newBoss("m")
 	cfg := w.config("", b.addr)

@@ -59,7 +59,7 @@ func (a *API) with(accepted media, h handler) fiber.Handler {
 }
 
 // id is the uuid in a route's address in the one form in which the state has it. Fiber lets nothing but a uuid come to a
-// parameter with <guid>; without that, or for a parameter that the route doesn't have, it is empty, which nothing is called.
+// parameter with <guid>, so it is empty only for a parameter that the route doesn't have, such as the project of the site's templates.
 func id(c *fiber.Ctx, name string) string {
 	parsed, err := uuid.Parse(c.Params(name))
 	if err != nil {
