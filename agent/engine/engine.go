@@ -79,6 +79,7 @@ type Config struct {
 	ClusterID, NodeID string
 	NetworkMode       string // empty for ModeAuto
 	SubnetPool        netip.Prefix
+	LogCheck          time.Duration // how often a silent log is compared with what Docker has; 0 for 10 s
 	Logger            *slog.Logger
 }
 
@@ -139,6 +140,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	if !cfg.SubnetPool.IsValid() {
 		cfg.SubnetPool = netip.MustParsePrefix(DefaultSubnetPool)
+	}
+	if cfg.LogCheck <= 0 {
+		cfg.LogCheck = logCheck
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -50,6 +51,10 @@ func (e *Engine) Logs(ctx context.Context, dockerID string, from wire.Cursor, ma
 		return err
 	}
 	at, err := e.readLog(ctx, dockerID, from, true, maxLine, f)
+	for errors.Is(err, errStalled) {
+		e.logger.Debug("a log is followed anew", "id", dockerID, "reason", err)
+		at, err = e.readLog(ctx, dockerID, at, true, maxLine, f)
+	}
 	if err == nil {
 		err = e.awaitEnd(ctx, dockerID)
 	}
@@ -75,16 +80,24 @@ func (e *Engine) readLog(ctx context.Context, dockerID string, from wire.Cursor,
 		return from, explain(err, "reading the Docker container's log")
 	}
 	defer stream.Close()
-	stop := context.AfterFunc(ctx, func() { stream.Close() })
+	reading, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(reading, func() { stream.Close() })
 	defer stop()
 	r := &logReader{from: from, at: from, maxLine: maxLine, f: f, warn: func(text string) { e.logger.Warn("a line of a log has no time", "id", dockerID, "line", text) }}
+	r.progress.took(max(from.Stdout.Time, from.Stderr.Time))
+	var check sync.WaitGroup
+	if follow {
+		check.Go(func() { e.checkLog(reading, dockerID, &r.progress, func() { cancel(errStalled) }) })
+	}
 	err = r.readAll(bufio.NewReaderSize(stream, 64<<10))
 	if err == nil && !follow {
 		err = r.finish()
 	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
+	if reading.Err() != nil {
+		err = context.Cause(reading)
 	}
+	cancel(nil)
+	check.Wait()
 	return r.at, err
 }
 
@@ -119,15 +132,17 @@ type logReader struct {
 	// again are the lines that come a second time, by output.
 	again struct{ stdout, stderr reread }
 	// begun are the lines whose end is still to come.
-	begun   struct{ stdout, stderr piece }
-	maxLine int
-	f       func(wire.LogLine, wire.Cursor) error
-	warn    func(text string)
+	begun    struct{ stdout, stderr piece }
+	maxLine  int
+	progress progress
+	f        func(wire.LogLine, wire.Cursor) error
+	warn     func(text string)
 }
 
 func (r *logReader) readAll(in io.Reader) error {
 	var head [frameHead]byte
 	for {
+		r.progress.wait()
 		if _, err := io.ReadFull(in, head[:]); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -142,6 +157,7 @@ func (r *logReader) readAll(in io.Reader) error {
 		if _, err := io.ReadFull(in, frame); err != nil {
 			return fmt.Errorf("reading a log: %w (%w)", ErrUnavailable, err)
 		}
+		r.progress.got()
 		if err := r.take(head[0] == 2, frame); err != nil {
 			return err
 		}
@@ -162,6 +178,7 @@ func (r *logReader) take(stderr bool, frame []byte) error {
 		r.warn(string(frame[:min(len(frame), 200)]))
 		return nil
 	}
+	r.progress.took(at.UnixNano())
 	begun := &r.begun.stdout
 	if stderr {
 		begun = &r.begun.stderr

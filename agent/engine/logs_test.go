@@ -3,11 +3,19 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/require"
 
 	"kiosc/agent/engine"
@@ -181,4 +189,86 @@ func testLogsFollow(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, e.Remove(t.Context(), dockerID))
 	require.ErrorIs(t, e.Logs(t.Context(), dockerID, wire.Cursor{}, 0, nil), engine.ErrNotFound)
+}
+
+// testDockerStopsToFollow has Docker change the files of a log twice while what it had at the beginning is read. Docker 20.10
+// follows the wrong file then.
+func testDockerStopsToFollow(t *testing.T) {
+	t.Parallel()
+	const flood = 20_000 // of 8 KiB; a file has 64 MB
+	cfg := config(randomHex(4), engine.ModeAuto)
+	cfg.LogCheck = 500 * time.Millisecond
+	e, err := engine.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { e.Close() })
+	_, dockerID := startApp(t, e, "flood", strconv.Itoa(flood))
+	newest := func() (kind string, n int) {
+		tail, err := docker.ContainerLogs(t.Context(), dockerID, container.LogsOptions{ShowStdout: true, Tail: "1"})
+		require.NoError(t, err)
+		defer tail.Close()
+		tail.Read(make([]byte, 8)) // the head of its frame
+		fmt.Fscan(tail, &kind, &n)
+		return kind, n
+	}
+	eventually(t, "a part of the flood is there", func() bool { kind, n := newest(); return kind == "flood" && n > flood/4 }) // Docker reads 4096 lines ahead
+
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	lines, last := 0, 0
+	err = e.Logs(ctx, dockerID, wire.Cursor{}, 0, func(line wire.LogLine, _ wire.Cursor) error {
+		if lines++; lines == 1 {
+			eventually(t, "the flood is over", func() bool { kind, _ := newest(); return kind == "over" })
+		}
+		if text, over := strings.CutPrefix(line.Text, "over "); over {
+			n, err := strconv.Atoi(text)
+			require.NoError(t, err)
+			require.True(t, last == 0 || n == last+1, "%d came after %d", n, last)
+			if last = n; n > 20 {
+				return errEnough
+			}
+		}
+		return nil
+	})
+	require.ErrorIs(t, err, errEnough, "after %d lines", lines)
+	t.Logf("%d lines of %d came before it was over", lines-last, flood)
+}
+
+// testASilentLogIsLeftAlone counts how often Docker is asked.
+func testASilentLogIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	_, dockerID := startApp(t, openEngine(t, engine.ModeHost), "wait")
+	var follows, checks atomic.Int32
+	to := httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "docker" },
+		Transport:     &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return docker.Dialer()(ctx) }},
+		FlushInterval: -1,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/logs") && r.FormValue("follow") == "1" {
+			follows.Add(1)
+		} else if strings.HasSuffix(r.URL.Path, "/logs") {
+			checks.Add(1)
+		}
+		to.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	cfg := config(randomHex(4), engine.ModeHost)
+	cfg.Host, cfg.LogCheck = "tcp://"+server.Listener.Addr().String(), 10*time.Millisecond
+	e, err := engine.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { e.Close() })
+
+	_, at, _, err := readSome(t.Context(), e, dockerID, wire.Cursor{}, 1)
+	require.NoError(t, err)
+	for _, from := range []wire.Cursor{{}, at} {
+		follows.Store(0)
+		checks.Store(0)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Logs(ctx, dockerID, from, 0, func(wire.LogLine, wire.Cursor) error { return nil }) }()
+		eventually(t, "the log is checked", func() bool { return checks.Load() > 10 })
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+		require.EqualValues(t, 1, follows.Load())
+	}
 }

@@ -65,6 +65,8 @@ var tests = map[string]func(*testing.T){
 	"OddLines":                         testOddLines,
 	"LongLinesArePutTogether":          testLongLinesArePutTogether,
 	"LogsFollow":                       testLogsFollow,
+	"DockerStopsToFollow":              testDockerStopsToFollow,
+	"ASilentLogIsLeftAlone":            testASilentLogIsLeftAlone,
 	"Figures":                          testFigures,
 	"Dial":                             testDial,
 	"DialIsRefused":                    testDialIsRefused,

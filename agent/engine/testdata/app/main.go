@@ -44,6 +44,9 @@ func main() {
 	case "lines":
 		n, _ := strconv.Atoi(os.Args[2])
 		lines(n)
+	case "flood":
+		n, _ := strconv.Atoi(os.Args[2])
+		flood(n)
 	case "long":
 		fmt.Println(strings.Repeat("ü", 150<<10))
 		fmt.Fprintln(os.Stderr, strings.Repeat("ü", 30<<10))
@@ -69,6 +72,18 @@ func wait() {
 	signal.Notify(term, syscall.SIGTERM)
 	fmt.Println("waiting")
 	<-term
+}
+
+// flood prints so many lines of 8 KiB at once, and then one each tenth of a second.
+func flood(lines int) {
+	rest := strings.Repeat("f", 8<<10)
+	for n := range lines {
+		fmt.Println("flood", n, rest)
+	}
+	for n := 1; ; n++ {
+		fmt.Println("over", n)
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // serve echoes until the client has said all.
