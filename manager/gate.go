@@ -3,11 +3,13 @@ package manager
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
 	"kiosc/cluster/state"
 	"kiosc/cluster/wire"
+	"kiosc/manager/access"
 	"kiosc/manager/dispatch"
 	"kiosc/manager/service"
 	"kiosc/proxy"
@@ -60,8 +62,29 @@ type dialer struct{ hub *dispatch.Hub }
 
 func (d dialer) Dial(ctx context.Context, t proxy.Target) (net.Conn, error) {
 	conn, err := d.hub.Dial(ctx, t.Node, wire.ProxyHeader{Container: t.Container, DockerID: t.DockerID, Port: t.Port})
-	if errors.Is(err, dispatch.ErrRefused) {
+	switch {
+	case errors.Is(err, dispatch.ErrRefused):
 		return nil, proxy.ErrRefused
+	case err != nil && !dispatch.IsAnswer(err):
+		return nil, fmt.Errorf("%w: %w", proxy.ErrUnreachable, err)
 	}
 	return conn, err
+}
+
+// failures maps what the proxy finds out to what the logs of containers tell.
+var failures = map[proxy.FailureKind]state.AccessFailure{
+	proxy.Refused:     state.AppRefused,
+	proxy.Late:        state.AppLate,
+	proxy.NoAnswer:    state.AppNoAnswer,
+	proxy.Unconnected: state.AppUnconnected,
+	proxy.Unreachable: state.HostUnreachable,
+}
+
+// noteFailure has the log of a container tell that somebody got no answer of its app. What is refused needs no cause.
+func (m *Manager) noteFailure(t proxy.Target, f proxy.Failure) {
+	cause := f.Cause
+	if f.Kind == proxy.Refused {
+		cause = nil
+	}
+	m.accesses.Failed(access.Failure{Container: t.Container, User: t.User, Reason: failures[f.Kind], Cause: cause, Waiting: f.Waiting})
 }

@@ -108,7 +108,7 @@ func (m *Manager) front() (*fiber.App, *proxy.Server, error) {
 	return app, proxy.New(proxy.Config{
 		Gate: gate{m.service}, Dialer: dialer{m.hub}, App: app.Server(), Uploads: incoming.Server(app), UploadPrefix: filesPrefix, SessionCookie: prefix + webui.SessionCookie,
 		TrustedProxies: web.TrustedProxies, Apps: web.Apps, Redeemer: gate{m.service}, Logger: m.cfg.Logger,
-		Limits: web.Limits, Accessed: func(t proxy.Target) { m.accesses.Note(t.Container, t.User) },
+		Limits: web.Limits, Accessed: func(t proxy.Target) { m.accesses.Note(t.Container, t.User) }, Failed: m.noteFailure,
 	}), nil
 }
 

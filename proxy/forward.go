@@ -48,7 +48,7 @@ func (at place) forApp(t Target) string {
 
 // serveAt lets the app answer.
 func (s *Server) serveAt(c *client, req *request, b body, at place, who Credentials) bool {
-	target, conn, refusal := s.reach(c, req, at, who)
+	target, conn, refusal := s.reach(c, req, at, who, false)
 	if refusal != nil {
 		s.counts.status(refusal.status)
 		return s.answer(c, req, b, refusal)
@@ -64,8 +64,8 @@ func (s *Server) serveAt(c *client, req *request, b body, at place, who Credenti
 }
 
 // reach authorises, counts the exchange in and connects. Its caller counts it
-// out again where there was no refusal.
-func (s *Server) reach(c *client, req *request, at place, who Credentials) (Target, *backend, *answer) {
+// out again where there was no refusal. waiting is as in Failure.
+func (s *Server) reach(c *client, req *request, at place, who Credentials, waiting bool) (Target, *backend, *answer) {
 	target, err := s.cfg.Gate.Authorize(c.run.ctx, who, at.id)
 	if err != nil {
 		return target, nil, s.denied(req, at, err)
@@ -79,6 +79,7 @@ func (s *Server) reach(c *client, req *request, at place, who Credentials) (Targ
 		if !errors.Is(err, ErrRefused) {
 			s.log.Warn("an app cannot be reached", "container", at.id, "node", target.Node, "error", err)
 		}
+		s.failed(c, target, visit{who, at.id}, err, waiting)
 		return target, nil, unreachable(req, target, http.StatusBadGateway)
 	}
 	return target, conn, nil
@@ -249,6 +250,7 @@ func (x *exchange) fail(err error) bool {
 	}
 	x.s.counts.status(status)
 	x.s.log.Info("an app gave no answer", "container", x.target.Container, "error", err)
+	x.s.failed(x.c, x.target, x.visit, err, false)
 	return x.s.answer(x.c, x.req, x.body, unreachable(x.req, x.target, status))
 }
 

@@ -80,7 +80,7 @@ func (s *Server) connect(ctx context.Context, t Target, reuse bool) (*backend, e
 	defer cancel()
 	conn, err := s.cfg.Dialer.Dial(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, dialError{err}
 	}
 	return newBackend(conn, r), nil
 }

@@ -20,7 +20,7 @@ const (
 // what.
 func (s *Server) probe(c *client, req *request, at place, who Credentials) *answer {
 	req.header.Del("Accept") // of a page; the answer here is for a script
-	target, conn, refusal := s.reach(c, req, at, who)
+	target, conn, refusal := s.reach(c, req, at, who, true)
 	if refusal != nil {
 		return refusal
 	}
@@ -43,6 +43,7 @@ func (s *Server) probe(c *client, req *request, at place, who Credentials) *answ
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case err != nil:
+		s.failed(c, target, visit{who, at.id}, err, true)
 		return unreachable(req, target, http.StatusBadGateway)
 	case resp.StatusCode == http.StatusBadGateway, resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusGatewayTimeout:
 		return unreachable(req, target, resp.StatusCode)

@@ -107,8 +107,9 @@ type Gate interface {
 }
 
 // Dialer opens a connection to an app's port. It answers ErrRefused when the
-// container runs but nothing listens there. ctx ends after ten seconds; the
-// connection outlives it. Many goroutines call Dial at once.
+// container runs but nothing listens there, and ErrUnreachable when its node
+// could not be asked. ctx ends after ten seconds; the connection outlives it.
+// Many goroutines call Dial at once.
 //
 // The connection must answer io.EOF only for an orderly end by the app, since
 // that completes a body without a length. Three methods beyond net.Conn are used
@@ -130,9 +131,6 @@ type Gate interface {
 type Dialer interface {
 	Dial(ctx context.Context, t Target) (net.Conn, error)
 }
-
-// ErrRefused says that nothing listens on the app's port (yet).
-var ErrRefused = errors.New("proxy: the app does not accept connections")
 
 // DenialKind says why a request was turned away.
 type DenialKind int
@@ -185,7 +183,10 @@ type Config struct {
 	// browsers send over an upgraded connection, but not of pings. It must not
 	// wait. nil where nobody asks.
 	Accessed func(Target)
-	Logger   *slog.Logger // nil discards
+	// Failed is told of each request of somebody who may open the app, and who
+	// got no answer of it. It must not wait. nil where nobody asks.
+	Failed func(Target, Failure)
+	Logger *slog.Logger // nil discards
 }
 
 // Server is the front door; use New. Its methods may be called by many

@@ -10,6 +10,15 @@ import (
 	"kiosc/cluster/state"
 )
 
+func (f *fixture) lastAccess(container string) (at time.Time) {
+	f.Helper()
+	require.NoError(f, f.store.View(func(tx *state.Tx) (err error) {
+		at, err = tx.LastAccess(container)
+		return err
+	}))
+	return at
+}
+
 func TestAccessIsNotedOnceAVisit(t *testing.T) {
 	f := newFixture(t)
 	f.placed("c1", nil)
@@ -17,13 +26,7 @@ func TestAccessIsNotedOnceAVisit(t *testing.T) {
 	use := func(container, user string, from, to time.Duration) {
 		f.must(&state.AppsAccessed{Accesses: []state.Access{{Container: container, User: user, First: t0.Add(from), Last: t0.Add(to)}}})
 	}
-	last := func(container string) (at time.Time) {
-		require.NoError(t, f.store.View(func(tx *state.Tx) (err error) {
-			at, err = tx.LastAccess(container)
-			return err
-		}))
-		return at
-	}
+	last := f.lastAccess
 	visits := func() (lines []string) {
 		for _, line := range f.log("c1") {
 			if strings.Contains(line, "(Proxy)") {

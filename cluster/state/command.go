@@ -87,6 +87,7 @@ var kinds = map[Kind]func() Command{
 	101: func() Command { return &EventsPruned{} },
 	102: func() Command { return &CredentialsUsed{} },
 	103: func() Command { return &VolumeGivenUp{} },
+	104: func() Command { return &AccessesFailed{} },
 	105: func() Command { return &ImageAllowListSet{} },
 	108: func() Command { return &RetriesGivenUp{} },
 	109: func() Command { return &OrphanNoted{} },

@@ -211,7 +211,7 @@ func (c *Container) remove(tx *Tx) error {
 			return err
 		}
 	}
-	if err := errors.Join(tx.removeAccesses(c.ID), tx.delete(bucketBusy, []byte(c.ID)), tx.removeLog(c.ID)); err != nil {
+	if err := errors.Join(tx.removeAccesses(c.ID), tx.removeFailures(c.ID), tx.delete(bucketBusy, []byte(c.ID)), tx.removeLog(c.ID)); err != nil {
 		return err
 	}
 	return tx.removeIfEmptied(c.Project)

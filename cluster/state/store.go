@@ -58,6 +58,7 @@ var (
 	bucketJoinTokens = bucket("join_tokens") // role → hash of the secret; role, "sealed" → the sealed secret
 	bucketAppCodes   = bucket("app_codes")   // end (8 bytes of Unix time) and hash of each used code → nothing
 	bucketAccesses   = bucket("accesses")    // container id, user name → when the user last used the app
+	bucketFailures   = bucket("failures")    // container id, user name, reason → failing
 	bucketTasks      = bucket("tasks")       // name of a periodic task → TaskRun
 	bucketQuotas     = bucket("quotas")      // project id, or site → Quota
 	bucketUsed       = bucket("used")        // project id, or site → Used

@@ -1,10 +1,11 @@
-// Package access remembers who uses which app through this manager, and tells the state once in a while.
+// Package access remembers who uses which app through this manager, and whom apps don't answer, and tells the state once in a
+// while.
 //
-// It owns the bounded memory in which accesses wait. It never decides who may use an app, and never holds up a request:
-// Note touches memory only.
+// It owns the bounded memory in which accesses and failures wait. It never decides who may use an app, and never holds up a
+// request: Note and Failed touch memory only.
 //
 // What must always hold: a visit is told within seconds of its first request, one that lasts every few minutes, and
-// what can't be told, because there is no leader, waits for the next attempt.
+// what can't be told, because there is no leader, waits for the next attempt. The same holds for failures.
 package access
 
 import (
@@ -44,6 +45,9 @@ type Book struct {
 	mu      sync.Mutex
 	visits  map[who]*visit
 	dropped int // accesses that found no room
+
+	failures map[failing]*failure
+	unnoted  int // failures that found no room
 }
 
 type who struct{ container, user string }
@@ -55,9 +59,33 @@ type visit struct {
 	told  time.Time // last, as the state knows it
 }
 
+func (v *visit) note(at time.Time) {
+	if v.first.IsZero() {
+		v.first = at
+	}
+	v.last = at
+}
+
+// isDue tells whether the state has to hear of the visit: of what is new, and of what goes on for longer than repeat since it
+// was told.
+func (v *visit) isDue(repeat time.Duration) bool {
+	return !v.first.IsZero() && (v.told.IsZero() || v.last.Sub(v.told) >= repeat || time.Since(v.told) >= repeat)
+}
+
+// isOver tells whether the visit has ended and the state knows all of it.
+func (v *visit) isOver() bool { return v.first.IsZero() && time.Since(v.last) >= forgetAfter }
+
+// settle notes that the state knows the visit up to a time.
+func (v *visit) settle(told time.Time) {
+	v.told, v.first = told, time.Time{}
+	if v.last.After(told) {
+		v.first = v.last
+	}
+}
+
 // NewBook makes a Book that tells node.
 func NewBook(node Proposer, logger *slog.Logger) *Book {
-	return &Book{node: node, logger: logger, visits: make(map[who]*visit)}
+	return &Book{node: node, logger: logger, visits: make(map[who]*visit), failures: make(map[failing]*failure)}
 }
 
 // Note says that a user uses an app now.
@@ -74,10 +102,7 @@ func (b *Book) Note(container, user string) {
 		v = &visit{}
 		b.visits[who{container, user}] = v
 	}
-	if v.first.IsZero() {
-		v.first = at
-	}
-	v.last = at
+	v.note(at)
 }
 
 // Run tells the state what was noted until ctx ends, and then the rest.
@@ -106,6 +131,13 @@ func (b *Book) tell(ctx context.Context, repeat time.Duration) {
 		}
 		b.settle(batch)
 	}
+	for batch := range slices.Chunk(b.dueFailures(repeat), state.MaxAccesses) {
+		if _, err := b.node.Propose(ctx, &state.AccessesFailed{Failures: batch}); err != nil {
+			b.logger.Debug("failed accesses wait, because the state could not be told", "failures", len(batch), "error", err)
+			return
+		}
+		b.settleFailures(batch)
+	}
 }
 
 // due lists what the state has to hear of, in order, and forgets the visits that have ended.
@@ -114,9 +146,9 @@ func (b *Book) due(repeat time.Duration) (list []state.Access) {
 	defer b.mu.Unlock()
 	for w, v := range b.visits {
 		switch {
-		case !v.first.IsZero() && (v.told.IsZero() || v.last.Sub(v.told) >= repeat || time.Since(v.told) >= repeat):
+		case v.isDue(repeat):
 			list = append(list, state.Access{Container: w.container, User: w.user, First: v.first.UTC().Round(0), Last: v.last.UTC().Round(0)})
-		case v.first.IsZero() && time.Since(v.last) >= forgetAfter:
+		case v.isOver():
 			delete(b.visits, w)
 		}
 	}
@@ -135,11 +167,6 @@ func (b *Book) settle(told []state.Access) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, a := range told {
-		v := b.visits[who{a.Container, a.User}]
-		v.told = a.Last
-		v.first = time.Time{}
-		if v.last.After(a.Last) {
-			v.first = v.last
-		}
+		b.visits[who{a.Container, a.User}].settle(a.Last)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,15 +18,31 @@ import (
 
 // node takes commands, unless it has no leader.
 type node struct {
+	mu         sync.Mutex
 	commands   [][]state.Access
+	failures   [][]state.FailedAccess
 	leaderless bool
 }
 
+// told are the failures that it has heard of, by command.
+func (n *node) told() [][]state.FailedAccess {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failures
+}
+
 func (n *node) Propose(_ context.Context, c state.Command) (any, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.leaderless {
 		return nil, errors.New("no leader")
 	}
-	n.commands = append(n.commands, c.(*state.AppsAccessed).Accesses)
+	switch c := c.(type) {
+	case *state.AppsAccessed:
+		n.commands = append(n.commands, c.Accesses)
+	case *state.AccessesFailed:
+		n.failures = append(n.failures, c.Failures)
+	}
 	return nil, nil
 }
 

@@ -363,6 +363,12 @@ type answeredError struct{ text string }
 
 func (e *answeredError) Error() string { return e.text }
 
+// IsAnswer tells of an error of Dial's whether the Docker host itself has said so: it could be reached.
+func IsAnswer(err error) bool {
+	var answered *answeredError
+	return errors.Is(err, ErrRefused) || errors.As(err, &answered)
+}
+
 func (h *Hub) dial(ctx context.Context, way, node string, to wire.ProxyHeader) (*wire.Stream, error) {
 	stream, err := h.open(ctx, way, node, wire.Proxy, to)
 	if err != nil {
