@@ -31,6 +31,7 @@ e2e: build ## the real program in a real browser
 	deploy/testbed/need-apps
 	deploy/testbed/need-slapd
 	deploy/testbed/need-registry
+	deploy/testbed/need-deploy
 	go run ./deploy/testbed/gotest -tags e2e -count 1 -timeout 20m ./deploy/testbed/e2e ./manager/ldap
 
 lint:

@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 }
 
 // variable finds the environment variable that a flag's help text names.
-var variable = regexp.MustCompile(`\(((?:KIOSC|PROJECTROLES|FILESFOLDERS)_[A-Z_]+)\)`)
+var variable = regexp.MustCompile(`\(((?:KIOSC|PROJECTROLES|FILESFOLDERS|EMAIL)_[A-Z_]+)\)`)
 
 // fromEnvironment sets the flags that weren't given from the variables that their help texts name.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
