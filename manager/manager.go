@@ -55,7 +55,7 @@ const (
 type Manager struct {
 	cfg         Config
 	lock        *os.File
-	key         clusterKey
+	key         pki.Key
 	credentials *pki.Credentials
 	cluster     *wire.Listener
 	web         net.Listener
@@ -169,16 +169,6 @@ func (m *Manager) path(name string) string { return filepath.Join(m.cfg.DataDir,
 
 func listenError(addr string, err error) error {
 	return fmt.Errorf("cannot listen on %s: %w; choose another address or stop the program that uses it", addr, err)
-}
-
-// clusterKey seals and opens secret values.
-type clusterKey []byte
-
-func (k clusterKey) Seal(plain []byte, context string) ([]byte, error) {
-	return pki.Seal(k, plain, context)
-}
-func (k clusterKey) Open(sealed []byte, context string) ([]byte, error) {
-	return pki.Open(k, sealed, context)
 }
 
 // identify finds out who this manager is: from its data directory, or by making a cluster, or by entering one. The CA is

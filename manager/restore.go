@@ -135,7 +135,7 @@ func restore(ctx context.Context, b *backup.Backup, key []byte, o RestoreOptions
 	}); err != nil {
 		return err
 	}
-	caKey, err := clusterKey(key).Open(cluster.SealedCAKey, caContext)
+	caKey, err := pki.Open(key, cluster.SealedCAKey, caContext)
 	if err != nil {
 		return err
 	}

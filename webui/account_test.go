@@ -8,8 +8,8 @@ import (
 
 func TestChangingOnesPassword(t *testing.T) {
 	s := newSite(t)
-	other := s.session["guest"]
-	s.session["guest"] = s.login("guest")
+	other := s.Sessions["guest"]
+	s.Sessions["guest"] = s.Login(s.Users["guest"])
 	change := func(old, password, again string) answer {
 		return s.post("guest", "/account/password", "old_password", old, "new_password", password, "repeat_password", again)
 	}
@@ -26,7 +26,7 @@ func TestChangingOnesPassword(t *testing.T) {
 	}
 	require.Equal(t, 302, change(password, "another one", "another one").status)
 	require.Equal(t, 200, s.get("guest", "/account/").status, "this login stays")
-	s.session["other"] = other
+	s.Sessions["other"] = other
 	require.Equal(t, 302, s.get("other", "/account/").status, "the other login has ended")
 	require.Equal(t, 401, s.post("", "/login/", "username", "guest", "password", password).status)
 	require.Equal(t, 302, s.post("", "/login/", "username", "guest", "password", "another one").status)
@@ -34,7 +34,7 @@ func TestChangingOnesPassword(t *testing.T) {
 
 func TestLoggingOutEverywhere(t *testing.T) {
 	s := newSite(t)
-	s.session["first"], s.session["second"] = s.login("guest"), s.login("guest")
+	s.Sessions["first"], s.Sessions["second"] = s.Login(s.Users["guest"]), s.Login(s.Users["guest"])
 	require.Equal(t, 302, s.post("second", "/account/logout-everywhere").status)
 	require.Equal(t, 302, s.get("first", "/account/").status)
 	require.Equal(t, 302, s.get("guest", "/account/").status)

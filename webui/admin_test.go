@@ -35,17 +35,17 @@ func (f *fakeTasks) RunNow(_ context.Context, name, user string) (service.TaskSt
 
 func TestAdministratorsSeeAndRunTasks(t *testing.T) {
 	s := newSite(t)
-	got := s.get("admin", "/kioscadmin/overview/tasks")
+	got := s.get("root", "/kioscadmin/overview/tasks")
 	require.Equal(t, http.StatusOK, got.status)
 	for _, text := range []string{"3 of 3 Docker hosts", "Compares &lt;all&gt;.", "2026-01-02 03:04:05", "15ms", "on m2", "The other site does not answer.", ", for ana"} {
 		require.Contains(t, got.body, text)
 	}
-	require.Contains(t, s.get("admin", "/").body, "/kioscadmin/overview")
+	require.Contains(t, s.get("root", "/").body, "/kioscadmin/overview")
 
-	require.Equal(t, http.StatusForbidden, s.send("admin", http.MethodPost, "/kioscadmin/task/check", nil).status, "no token")
-	got = s.post("admin", "/kioscadmin/task/check")
+	require.Equal(t, http.StatusForbidden, s.send("root", http.MethodPost, "/kioscadmin/task/check", nil).status, "no token")
+	got = s.post("root", "/kioscadmin/task/check")
 	require.Equal(t, http.StatusFound, got.status)
-	require.Equal(t, []string{"check for admin"}, s.tasks.ran)
+	require.Equal(t, []string{"check for root"}, s.tasks.ran)
 }
 
 func TestTheAdminPageIsForAdministratorsOnly(t *testing.T) {
@@ -61,36 +61,36 @@ func TestTheAdminPageIsForAdministratorsOnly(t *testing.T) {
 
 func TestAdministratorsSetQuotas(t *testing.T) {
 	s := newSite(t)
-	address := "/kioscadmin/quota/" + s.project
+	address := "/kioscadmin/quota/" + s.Project
 	require.Equal(t, http.StatusForbidden, s.get("owner", address).status)
 	require.Equal(t, http.StatusForbidden, s.post("owner", address, "running", "9").status)
-	require.Contains(t, s.get("admin", address).body, "Quota of Mice")
-	got := s.post("admin", address, "running", "many", "memory", "8 GiB")
+	require.Contains(t, s.get("root", address).body, "Quota of Mice")
+	got := s.post("root", address, "running", "many", "memory", "8 GiB")
 	require.Equal(t, http.StatusBadRequest, got.status)
 	require.Contains(t, got.body, "Enter a whole number, or none.")
 	require.Contains(t, got.body, `value="8 GiB"`)
-	require.Equal(t, http.StatusFound, s.post("admin", address, "running", "2", "memory", "8 GiB").status)
+	require.Equal(t, http.StatusFound, s.post("root", address, "running", "2", "memory", "8 GiB").status)
 
-	page := s.get("guest", "/containers/"+s.project).body
+	page := s.get("guest", "/containers/"+s.Project).body
 	require.Contains(t, page, "0 of 2")
 	require.Contains(t, page, "0B of 8GiB")
 	require.NotContains(t, page, "<dt>Small files", "only what has a quota is shown")
-	require.Contains(t, s.get("admin", "/kioscadmin/overview/quotas").body, "0 of 2")
-	require.Equal(t, http.StatusFound, s.post("admin", address, "memory", "8 GiB").status, "an empty field ends a quota")
-	require.NotContains(t, s.get("guest", "/containers/"+s.project).body, "0 of 2")
+	require.Contains(t, s.get("root", "/kioscadmin/overview/quotas").body, "0 of 2")
+	require.Equal(t, http.StatusFound, s.post("root", address, "memory", "8 GiB").status, "an empty field ends a quota")
+	require.NotContains(t, s.get("guest", "/containers/"+s.Project).body, "0 of 2")
 
-	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/quota/site", "running", "0").status)
-	c := s.container("App")
+	require.Equal(t, http.StatusFound, s.post("root", "/kioscadmin/quota/site", "running", "0").status)
+	c := s.Container("App")
 	require.Equal(t, http.StatusFound, s.post("owner", "/containers/start/"+c).status)
-	stored, _ := s.read(c)
+	stored, _ := s.Read(c)
 	require.False(t, stored.Pending())
-	require.Equal(t, http.StatusNotFound, s.get("admin", "/kioscadmin/quota/nonsense").status)
+	require.Equal(t, http.StatusNotFound, s.get("root", "/kioscadmin/quota/nonsense").status)
 }
 
 func TestTheListOfAllContainers(t *testing.T) {
 	s := newSite(t)
-	b, a := s.container("beta"), s.container("Alpha")
-	s.report(b, state.Running)
+	b, a := s.Container("beta"), s.Container("Alpha")
+	s.Report(b, state.Running)
 	page := s.get("guest", "/containerlist/").body
 	require.Contains(t, page, "beta")
 	require.NotContains(t, page, `name="container"`, "a guest has nothing to select for")
@@ -106,26 +106,26 @@ func TestTheListOfAllContainers(t *testing.T) {
 	require.True(t, before(s.get("guest", "/containerlist/?sort=-state").body, "beta", "Alpha"))
 	require.Equal(t, http.StatusOK, s.get("guest", "/containerlist/?sort=%3Cscript%3E").status)
 
-	page = s.get("admin", "/kioscadmin/overview/containers").body
+	page = s.get("root", "/kioscadmin/overview/containers").body
 	require.Contains(t, page, `action="/containers/start/`+a+`"`, "with controls")
 	require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/containers").status)
 }
 
 func TestAdministratorsSeeAndDrainNodes(t *testing.T) {
 	s := newSite(t)
-	page := s.get("admin", "/kioscadmin/overview/nodes")
+	page := s.get("root", "/kioscadmin/overview/nodes")
 	require.Equal(t, http.StatusOK, page.status)
 	for _, text := range []string{"m1", "leader", "docker-1", "1.5 of 4 reserved", "2 of 3 active", "gpu=true", "Apps can reach the ports of this host.", "/kioscadmin/node/drain/" + hostID} {
 		require.Contains(t, page.body, text)
 	}
 	require.Contains(t, page.body, `data-figures="/containers/ajax/figures/node/`+hostID+`"`)
 	for _, query := range []string{hostID, "unheard-of", "%3Cscript%3E"} {
-		require.Contains(t, s.get("admin", "/kioscadmin/overview/nodes?node="+query).body, "In use on docker-1")
+		require.Contains(t, s.get("root", "/kioscadmin/overview/nodes?node="+query).body, "In use on docker-1")
 	}
 	require.Equal(t, http.StatusForbidden, s.get("owner", "/kioscadmin/overview/nodes").status)
 	require.Equal(t, http.StatusForbidden, s.post("owner", "/kioscadmin/node/drain/"+hostID).status)
-	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/node/drain/"+hostID).status)
-	require.Equal(t, http.StatusFound, s.post("admin", "/kioscadmin/node/activate/"+hostID).status)
+	require.Equal(t, http.StatusFound, s.post("root", "/kioscadmin/node/drain/"+hostID).status)
+	require.Equal(t, http.StatusFound, s.post("root", "/kioscadmin/node/activate/"+hostID).status)
 	require.Equal(t, []string{"drain 1h0m0s", "activate"}, s.cluster.done)
 }
 
@@ -198,20 +198,20 @@ func (f *fakeCluster) RemoveStock(_ context.Context, _ string, what *wire.Remove
 
 func TestAdministratorsSeeWhatDockerHas(t *testing.T) {
 	s := newSite(t)
-	s.cluster.known = s.container("App")
-	require.NoError(t, s.node.Store().View(func(tx *state.Tx) error {
+	s.cluster.known = s.Container("App")
+	require.NoError(t, s.Store().View(func(tx *state.Tx) error {
 		cluster, _, err := tx.Cluster()
 		s.cluster.id = cluster.ID
 		return err
 	}))
-	s.propose(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "docker-2"}})
-	page := s.get("admin", "/kioscadmin/overview/not-in-kiosc")
+	s.Do(&state.NodeRegistered{Node: state.Node{ID: "n2", Name: "docker-2"}})
+	page := s.get("root", "/kioscadmin/overview/not-in-kiosc")
 	require.Equal(t, http.StatusOK, page.status)
 	require.NotContains(t, page.body, "kiosc-known")
 	for _, text := range []string{"postgres:17", "0123456789ab<", "kiosc-orphan", "it is removed soon", "of another Kiosc", "Kiosc itself", "docker-2", "The Docker host does not answer."} {
 		require.Contains(t, page.body, text)
 	}
-	page = s.get("admin", "/kioscadmin/overview/docker")
+	page = s.get("root", "/kioscadmin/overview/docker")
 	require.Equal(t, http.StatusOK, page.status)
 	for _, text := range []string{"kiosc-net", "10.171.0.0/26", "a, b", "fedcba987654<", "50MiB", "/var/lib/docker/volumes/data", "The Docker host does not answer."} {
 		require.Contains(t, page.body, text)

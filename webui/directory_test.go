@@ -38,7 +38,7 @@ func (oneUser) Find(context.Context, string) (ldap.Person, error) {
 func TestLoginWithADirectory(t *testing.T) {
 	s := newSite(t)
 	require.NotContains(t, s.get("", "/login/").body, "form-text")
-	s.svc.UseDirectories([]service.DirectoryWithRules{{Directory: oneUser{}}})
+	s.Service.UseDirectories([]service.DirectoryWithRules{{Directory: oneUser{}}})
 	page := s.get("", "/login/").body
 	require.Contains(t, page, "&lt;Acme&gt; Institute")
 	require.Contains(t, page, "<strong>@ACME</strong>")
@@ -48,7 +48,7 @@ func TestLoginWithADirectory(t *testing.T) {
 	require.Equal(t, 302, in.status)
 	cookie, err := http.ParseSetCookie(in.header.Get("Set-Cookie"))
 	require.NoError(t, err)
-	s.session["ana"] = cookie.Value
+	s.Sessions["ana"] = cookie.Value
 	account := s.get("ana", "/account/")
 	require.Equal(t, 200, account.status)
 	require.Contains(t, account.body, "You log in with your password of the directory of &lt;Acme&gt; Institute, and change it there.")
@@ -56,7 +56,7 @@ func TestLoginWithADirectory(t *testing.T) {
 	change := s.post("ana", "/account/password", "old_password", "secret", "new_password", "another one", "repeat_password", "another one")
 	require.Equal(t, 409, change.status)
 
-	s.svc.UseDirectories([]service.DirectoryWithRules{{Directory: oneUser{down: true}}})
+	s.Service.UseDirectories([]service.DirectoryWithRules{{Directory: oneUser{down: true}}})
 	down := s.post("", "/login/", "username", "ana@ACME", "password", "secret")
 	require.Equal(t, 503, down.status)
 	require.NotEmpty(t, down.header.Get("Retry-After"))

@@ -25,23 +25,23 @@ type follower struct {
 }
 
 func (s *site) follow(user, path string, headers ...string) *follower {
-	s.t.Helper()
+	s.T.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), 15*time.Second)
-	s.t.Cleanup(stop)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+path, nil)
-	require.NoError(s.t, err)
-	r.AddCookie(&http.Cookie{Name: webui.SessionCookie, Value: s.session[user]})
+	s.T.Cleanup(stop)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr+path, nil)
+	require.NoError(s.T, err)
+	r.AddCookie(&http.Cookie{Name: webui.SessionCookie, Value: s.Sessions[user]})
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	got, err := http.DefaultClient.Do(r)
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { got.Body.Close() })
-	require.Equal(s.t, http.StatusOK, got.StatusCode)
-	require.Equal(s.t, "text/event-stream", got.Header.Get("Content-Type"))
+	require.NoError(s.T, err)
+	s.T.Cleanup(func() { got.Body.Close() })
+	require.Equal(s.T, http.StatusOK, got.StatusCode)
+	require.Equal(s.T, "text/event-stream", got.Header.Get("Content-Type"))
 	in := bufio.NewScanner(got.Body)
 	in.Buffer(nil, 1<<20)
-	return &follower{t: s.t, in: in, stop: stop}
+	return &follower{t: s.T, in: in, stop: stop}
 }
 
 // next returns the next event; name is empty at the end of the stream.
@@ -75,14 +75,14 @@ func (f *follower) until(name, text string) string {
 
 func TestEvents(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
+	c := s.Container("app")
 	path := "/containers/ajax/events/" + c
 	f := s.follow("contributor", path)
 	f.until("state", `"state_shown":"initial"`)
 	s.post("contributor", "/containers/start/"+c)
 	f.until("log", "(Action) Start")
 	f.until("state", `"step":"Pulling image \u003c1/2\u003e","percent":50`)
-	s.report(c, state.Running)
+	s.Report(c, state.Running)
 	f.until("state", `"state":"running"`)
 
 	var lines []string
@@ -110,7 +110,7 @@ func TestEvents(t *testing.T) {
 	require.NotContains(t, data, "line 1199")
 	f.until("log", "the last")
 
-	fresh := s.container("never started")
+	fresh := s.Container("never started")
 	g := s.follow("guest", "/containers/ajax/events/"+fresh)
 	s.post("contributor", "/containers/delete/"+fresh)
 	for {
@@ -128,7 +128,7 @@ func TestEvents(t *testing.T) {
 func TestEventsEnd(t *testing.T) {
 	s := newSite(t)
 	s.ui.Hurry(50*time.Millisecond, 2)
-	c := s.container("app")
+	c := s.Container("app")
 	path := "/containers/ajax/events/" + c
 	f := s.follow("guest", path)
 	f.until("state", "initial")

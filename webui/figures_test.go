@@ -35,7 +35,7 @@ func (f *fakeFigures) set(r figures.Report, err error) {
 
 func TestFiguresArePlotted(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
+	c := s.Container("app")
 	require.Contains(t, s.get("guest", "/containers/detail/"+c).body, "No figures yet.")
 	s.figures.set(figures.Report{}, state.Errorf(state.Unavailable, "No leader."))
 	require.Contains(t, s.get("guest", "/containers/detail/"+c).body, "No figures yet.", "the page comes all the same")
@@ -58,9 +58,9 @@ func TestFiguresArePlotted(t *testing.T) {
 		Every int
 		Plots []struct{ Key, Value, Line string }
 	}
-	require.NoError(t, json.Unmarshal([]byte(s.get("guest", "/containers/ajax/figures/project/"+s.project).body), &live))
+	require.NoError(t, json.Unmarshal([]byte(s.get("guest", "/containers/ajax/figures/project/"+s.Project).body), &live))
 	require.Equal(t, 15, live.Every)
-	require.Equal(t, figures.Of{Project: s.project}, s.figures.of)
+	require.Equal(t, figures.Of{Project: s.Project}, s.figures.of)
 	require.Equal(t, "1.50 CPUs", live.Plots[0].Value)
-	require.Contains(t, s.get("guest", "/containers/"+s.project).body, "In use by all of them")
+	require.Contains(t, s.get("guest", "/containers/"+s.Project).body, "In use by all of them")
 }

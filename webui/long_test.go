@@ -13,14 +13,14 @@ import (
 func TestLongListsStayLight(t *testing.T) {
 	const most = 2200 // bytes a row
 	s := newSite(t)
-	s.container("App 000")
-	pages := []string{"/containers/" + s.project, "/containerlist/"}
+	s.Container("App 000")
+	pages := []string{"/containers/" + s.Project, "/containerlist/"}
 	short := make(map[string]string)
 	for _, page := range pages {
 		short[page] = s.get("contributor", page).body
 	}
 	for i := range 100 {
-		s.container(fmt.Sprintf("App %03d", 1+i))
+		s.Container(fmt.Sprintf("App %03d", 1+i))
 	}
 	for _, page := range pages {
 		got := s.get("contributor", page)

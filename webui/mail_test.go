@@ -25,7 +25,7 @@ func (o *outbox) Send(_ context.Context, to, subject, text string) error {
 func TestInvitesByMail(t *testing.T) {
 	box := &outbox{}
 	s := newSiteWith(t, service.Settings{Mail: box})
-	got := s.post("owner", "/project/invites/create/"+s.project, "email", "x@example.org", "role", string(state.Guest), "message", "Come in!")
+	got := s.post("owner", "/project/invites/create/"+s.Project, "email", "x@example.org", "role", string(state.Guest), "message", "Come in!")
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	require.Contains(t, got.body, "was sent to")
 	require.NotContains(t, got.body, service.InvitePath, "what was sent isn't shown")
@@ -34,7 +34,7 @@ func TestInvitesByMail(t *testing.T) {
 	link := regexp.MustCompile(`http://[^ ]*(` + service.InvitePath + `\S+)`).FindStringSubmatch(box.text)
 	require.NotNil(t, link, box.text)
 	require.Equal(t, http.StatusFound, s.post("outsider", link[1]).status)
-	require.Equal(t, http.StatusOK, s.get("outsider", "/containers/"+s.project).status, "who was invited is in")
+	require.Equal(t, http.StatusOK, s.get("outsider", "/containers/"+s.Project).status, "who was invited is in")
 }
 
 func TestInvitesWithoutTheMailServer(t *testing.T) {
@@ -45,7 +45,7 @@ func TestInvitesWithoutTheMailServer(t *testing.T) {
 	require.NoError(t, err)
 	s := newSiteWith(t, service.Settings{Mail: mailer})
 	for address, why := range map[string]string{"x@example.org": "The mail server did not take the mail.", "somebody": "this is no mail address"} {
-		got := s.post("owner", "/project/invites/create/"+s.project, "email", address, "role", string(state.Guest))
+		got := s.post("owner", "/project/invites/create/"+s.Project, "email", address, "role", string(state.Guest))
 		require.Equal(t, http.StatusOK, got.status, got.body)
 		require.Contains(t, got.body, why)
 		link := regexp.MustCompile(service.InvitePath + `[^<]+`).FindString(got.body)

@@ -20,9 +20,9 @@ import (
 // Each route is asked by each kind of visitor. The order of statuses is nobody, outsider, guest, contributor.
 func TestWhoSeesWhat(t *testing.T) {
 	s := newSite(t)
-	fresh, running, failed := s.container("fresh"), s.container("runs"), s.container("fails")
-	s.report(running, state.Running)
-	s.report(failed, state.Failed)
+	fresh, running, failed := s.Container("fresh"), s.Container("runs"), s.Container("fails")
+	s.Report(running, state.Running)
+	s.Report(failed, state.Failed)
 	routes := []struct {
 		method, path string
 		want         [4]int
@@ -30,25 +30,25 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"GET", "/", [4]int{302, 200, 200, 200}},
 		{"GET", "/login/", [4]int{200, 302, 302, 302}},
 		{"GET", "/logout/", [4]int{302, 200, 200, 200}},
-		{"GET", "/project/" + s.project, [4]int{302, 404, 200, 200}},
-		{"GET", "/project/members/" + s.project, [4]int{302, 404, 200, 200}},
-		{"POST", "/project/members/create/" + s.project, [4]int{302, 404, 403, 403}},
-		{"POST", "/project/members/delete/" + s.project, [4]int{302, 404, 403, 403}},
-		{"GET", "/project/members/leave/" + s.project, [4]int{302, 405, 405, 405}},
-		{"GET", "/project/members/transfer/" + s.project, [4]int{302, 404, 403, 403}},
-		{"GET", "/project/update/" + s.project, [4]int{302, 404, 403, 403}},
-		{"POST", "/project/update/" + s.project, [4]int{302, 404, 403, 403}},
-		{"POST", "/project/archive/" + s.project, [4]int{302, 404, 403, 403}},
-		{"GET", "/project/delete/" + s.project, [4]int{302, 404, 403, 403}},
-		{"POST", "/project/delete/" + s.project, [4]int{302, 404, 403, 403}},
+		{"GET", "/project/" + s.Project, [4]int{302, 404, 200, 200}},
+		{"GET", "/project/members/" + s.Project, [4]int{302, 404, 200, 200}},
+		{"POST", "/project/members/create/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"POST", "/project/members/delete/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"GET", "/project/members/leave/" + s.Project, [4]int{302, 405, 405, 405}},
+		{"GET", "/project/members/transfer/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"GET", "/project/update/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"POST", "/project/update/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"POST", "/project/archive/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"GET", "/project/delete/" + s.Project, [4]int{302, 404, 403, 403}},
+		{"POST", "/project/delete/" + s.Project, [4]int{302, 404, 403, 403}},
 		{"GET", "/project/create", [4]int{302, 403, 403, 403}},
-		{"GET", "/project/create/" + s.project, [4]int{302, 404, 403, 404}},
-		{"GET", "/project/invites/create/" + s.project, [4]int{302, 404, 403, 403}},
+		{"GET", "/project/create/" + s.Project, [4]int{302, 404, 403, 404}},
+		{"GET", "/project/invites/create/" + s.Project, [4]int{302, 404, 403, 403}},
 		{"POST", "/project/invites/revoke/" + uuid.NewString(), [4]int{302, 404, 404, 404}},
 		{"GET", "/project/invites/accept/none", [4]int{404, 404, 404, 404}},
-		{"GET", "/containers/" + s.project, [4]int{302, 404, 200, 200}},
-		{"GET", "/containers/create/" + s.project, [4]int{302, 404, 403, 200}},
-		{"POST", "/containers/create/" + s.project, [4]int{302, 404, 403, 400}},
+		{"GET", "/containers/" + s.Project, [4]int{302, 404, 200, 200}},
+		{"GET", "/containers/create/" + s.Project, [4]int{302, 404, 403, 200}},
+		{"POST", "/containers/create/" + s.Project, [4]int{302, 404, 403, 400}},
 		{"GET", "/containers/update/" + fresh, [4]int{302, 404, 403, 200}},
 		{"POST", "/containers/update/" + fresh, [4]int{302, 404, 403, 403}}, // a form without the version that it is based on
 		{"GET", "/containers/detail/" + fresh, [4]int{302, 404, 200, 200}},
@@ -60,7 +60,7 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"GET", "/containers/ajax/get-dynamic-details/" + fresh, [4]int{401, 404, 200, 200}},
 		{"GET", "/containers/ajax/events/" + fresh, [4]int{401, 404, -1, -1}},
 		{"GET", "/containers/ajax/figures/container/" + fresh, [4]int{401, 404, 200, 200}},
-		{"GET", "/containers/ajax/figures/project/" + s.project, [4]int{401, 404, 200, 200}},
+		{"GET", "/containers/ajax/figures/project/" + s.Project, [4]int{401, 404, 200, 200}},
 		{"GET", "/containers/ajax/figures/node/" + uuid.NewString(), [4]int{401, 404, 404, 404}},
 		{"GET", "/containers/proxy/lobby/" + failed, [4]int{302, 404, 200, 200}},
 		{"POST", "/containers/proxy/lobby/" + failed, [4]int{302, 404, 302, 302}},
@@ -101,9 +101,9 @@ func TestWhoSeesWhat(t *testing.T) {
 
 func TestNothingIsOfferedThatIsNotAllowed(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
-	s.report(c, state.Running)
-	for _, path := range []string{"/", "/containers/" + s.project, "/containers/detail/" + c, "/tokens/"} {
+	c := s.Container("app")
+	s.Report(c, state.Running)
+	for _, path := range []string{"/", "/containers/" + s.Project, "/containers/detail/" + c, "/tokens/"} {
 		body := s.get("guest", path).body
 		for _, no := range []string{"/containers/create", "/containers/stop", "/containers/pause", "/containers/restart",
 			"/containers/start", "/containers/delete", `id="log"`} {
@@ -122,12 +122,12 @@ func TestNothingIsOfferedThatIsNotAllowed(t *testing.T) {
 
 func TestForgedRequestsChangeNothing(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
+	c := s.Container("app")
 	start := "/containers/start/" + c
-	right := url.Values{"csrf_token": {auth.CSRFToken(s.session["owner"])}}
+	right := url.Values{"csrf_token": {auth.CSRFToken(s.Sessions["owner"])}}
 	for name, got := range map[string]answer{
 		"no token":      s.send("owner", "POST", start, url.Values{}),
-		"another's":     s.send("owner", "POST", start, url.Values{"csrf_token": {auth.CSRFToken(s.session["guest"])}}),
+		"another's":     s.send("owner", "POST", start, url.Values{"csrf_token": {auth.CSRFToken(s.Sessions["guest"])}}),
 		"cross site":    s.send("owner", "POST", start, right, "Sec-Fetch-Site", "cross-site"),
 		"same site":     s.send("owner", "POST", start, right, "Sec-Fetch-Site", "same-site"),
 		"origin":        s.send("owner", "POST", start, right, "Origin", "https://evil.example"),
@@ -150,7 +150,7 @@ func TestForgedRequestsChangeNothing(t *testing.T) {
 	for _, path := range []string{"/", "/nowhere", "/static/none", start, "/containers/detail/" + c, "/containers/ajax/get-dynamic-details/" + c} {
 		require.NotContains(t, s.get("owner", path, "Sec-Fetch-Dest", "empty").body, right.Get("csrf_token"), path)
 	}
-	now, there := s.read(c)
+	now, there := s.Read(c)
 	require.True(t, there)
 	require.Zero(t, now.Generation)
 	require.Equal(t, 200, s.get("owner", "/").status)
@@ -201,7 +201,7 @@ func TestNextStaysOnThisSite(t *testing.T) {
 
 func TestCreateContainer(t *testing.T) {
 	s := newSite(t)
-	path := "/containers/create/" + s.project
+	path := "/containers/create/" + s.Project
 	bad := s.post("contributor", path, "title", "<b>x</b>", "repository", "nginx", "container_port", "eighty", "environment", "[1]")
 	require.Equal(t, 400, bad.status)
 	require.Contains(t, bad.body, "A valid integer is required.")
@@ -238,11 +238,11 @@ func TestCreateContainer(t *testing.T) {
 
 func TestTextsAreEscaped(t *testing.T) {
 	s := newSite(t)
-	c := s.container(`<script>alert("t")</script>`)
-	s.report(c, state.Failed)
+	c := s.Container(`<script>alert("t")</script>`)
+	s.Report(c, state.Failed)
 	s.print(c, 0, "<img src=x onerror=alert(1)>")
 	flash := base64.RawURLEncoding.EncodeToString([]byte("-<u>flash</u>"))
-	for _, path := range []string{"/containers/" + s.project, "/containers/detail/" + c, "/containers/delete/" + c, "/containers/proxy/lobby/" + c, "/"} {
+	for _, path := range []string{"/containers/" + s.Project, "/containers/detail/" + c, "/containers/delete/" + c, "/containers/proxy/lobby/" + c, "/"} {
 		got := s.get("owner", path, "Cookie", "kiosc_flash="+flash)
 		require.Equal(t, 200, got.status)
 		for _, raw := range []string{"<script>alert", "<img", "<u>", "<i>mice"} {
@@ -258,7 +258,7 @@ func TestTextsAreEscaped(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
+	c := s.Container("app")
 	got := s.post("contributor", "/containers/start/"+c)
 	require.Equal(t, "/containers/detail/"+c, got.header.Get("Location"))
 	twice := s.post("contributor", "/containers/start/"+c)
@@ -266,24 +266,24 @@ func TestActions(t *testing.T) {
 	page := s.get("contributor", "/containers/detail/"+c, "Cookie", strings.Split(twice.header.Get("Set-Cookie"), ";")[0])
 	require.Contains(t, page.body, "Action start not allowed in state starting")
 	require.Contains(t, page.body, "Pulling image &lt;1/2&gt;")
-	json := s.send("contributor", "POST", "/containers/start/"+c, url.Values{"csrf_token": {auth.CSRFToken(s.session["contributor"])}},
+	json := s.send("contributor", "POST", "/containers/start/"+c, url.Values{"csrf_token": {auth.CSRFToken(s.Sessions["contributor"])}},
 		"Accept", "application/json")
 	require.Equal(t, 409, json.status)
 	require.Equal(t, "POST", s.get("contributor", "/containers/stop/"+c).header.Get("Allow"))
 
-	fresh := s.container("fresh")
+	fresh := s.Container("fresh")
 	require.Contains(t, s.get("contributor", "/containers/delete/"+fresh).body, "can't be undone")
 	gone := s.post("contributor", "/containers/delete/"+fresh)
-	require.Equal(t, "/containers/"+s.project, gone.header.Get("Location"))
-	list := s.get("contributor", "/containers/"+s.project, "Cookie", strings.Split(gone.header.Get("Set-Cookie"), ";")[0])
+	require.Equal(t, "/containers/"+s.Project, gone.header.Get("Location"))
+	list := s.get("contributor", "/containers/"+s.Project, "Cookie", strings.Split(gone.header.Get("Set-Cookie"), ";")[0])
 	require.Contains(t, list.body, "Container deleted.")
 	require.NotContains(t, list.body, fresh)
 }
 
 func TestDynamicDetails(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
-	s.report(c, state.Running)
+	c := s.Container("app")
+	s.Report(c, state.Running)
 	s.print(c, 0, "one", "two")
 	path := "/containers/ajax/get-dynamic-details/" + c
 	body := s.get("contributor", path+"?log_lines=1000").body
@@ -301,16 +301,16 @@ func TestDynamicDetails(t *testing.T) {
 
 func TestLobby(t *testing.T) {
 	s := newSite(t)
-	c := s.container("app")
+	c := s.Container("app")
 	lobby, app := "/containers/proxy/lobby/"+c, "/containers/proxy/"+c+"/"
 	require.Contains(t, s.get("guest", lobby).body, "Container is loading ...")
-	now, _ := s.read(c)
+	now, _ := s.Read(c)
 	require.Zero(t, now.Generation, "a GET must not start anything")
 	back := s.post("guest", lobby, "next", app+"x?y=1")
 	require.Equal(t, 302, back.status)
 	require.Contains(t, s.get("guest", back.header.Get("Location")).body, `data-next="`+app+`x?y=1"`)
 	require.Contains(t, s.get("guest", lobby).body, `<noscript><meta http-equiv="refresh"`)
-	s.report(c, state.Running)
+	s.Report(c, state.Running)
 	for next, want := range map[string]string{
 		"": app + "app/", app + "x?y=1": app + "x?y=1", app: app, "/tokens/": app + "app/", "//evil.example": app + "app/",
 		app + "../../../logout/": app + "app/", "/containers/proxy/" + uuid.NewString() + "/": app + "app/",
@@ -320,7 +320,7 @@ func TestLobby(t *testing.T) {
 		require.Equal(t, want, got.header.Get("Location"), next)
 	}
 	s.post("contributor", "/containers/stop/"+c)
-	s.report(c, state.Failed)
+	s.Report(c, state.Failed)
 	require.NotContains(t, s.get("guest", lobby).body, "] (")
 	require.Contains(t, s.get("contributor", lobby).body, "] (")
 }

@@ -22,8 +22,8 @@ const removePath = "/kioscadmin/docker/remove/" + dockerID
 // newDocker is a site with a Docker host that has one of each kind of image and volume.
 func newDocker(t *testing.T) *site {
 	s := newSite(t)
-	s.propose(&state.NodeRegistered{Node: state.Node{ID: dockerID, Name: "docker-9", Role: state.AgentNode}})
-	require.NoError(t, s.node.Store().View(func(tx *state.Tx) error {
+	s.Do(&state.NodeRegistered{Node: state.Node{ID: dockerID, Name: "docker-9", Role: state.AgentNode}})
+	require.NoError(t, s.Store().View(func(tx *state.Tx) error {
 		cluster, _, err := tx.Cluster()
 		s.cluster.id = cluster.ID
 		return err
@@ -44,42 +44,42 @@ func newDocker(t *testing.T) *site {
 			{Name: "nameless", Anonymous: true, Size: &size},
 			{Name: "nameless-used", Anonymous: true, Used: 1, UsedBy: []string{"db"}},
 			{Name: "somebodys"},
-			{Name: "other-kiosc", Cluster: "another", Project: s.project, Volume: "data"},
+			{Name: "other-kiosc", Cluster: "another", Project: s.Project, Volume: "data"},
 			{Name: "old-agents", Ours: true},
-			ours("data", s.project), ours("forgotten", s.project), ours("lost", "no project any more"),
+			ours("data", s.Project), ours("forgotten", s.Project), ours("lost", "no project any more"),
 		},
 	}
-	c := state.Container{ID: "5a1f0a0e-53a1-4b0a-8f0e-6f6f2d0c7a11", Project: s.project, CreatedAt: time.Now().UTC(), Spec: state.Spec{Title: "App",
+	c := state.Container{ID: "5a1f0a0e-53a1-4b0a-8f0e-6f6f2d0c7a11", Project: s.Project, CreatedAt: time.Now().UTC(), Spec: state.Spec{Title: "App",
 		Repository: "docker.io/library/nginx", Port: 80, Timeout: 60, MaxRetries: 5, InactivityDays: 7, Volumes: []state.Volume{{Name: "data", Path: "/data"}}}}
-	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
+	s.Do(&state.ContainerCreated{Container: c, User: "owner"})
 	c.ID, c.Title, c.Volumes = "5a1f0a0e-53a1-4b0a-8f0e-6f6f2d0c7a12", "Pinned", nil
 	c.Repository, c.Tag = "app@sha256", strings.Repeat("ab", 32)
-	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
+	s.Do(&state.ContainerCreated{Container: c, User: "owner"})
 	return s
 }
 
 func (s *site) admin() service.Actor {
-	a, err := s.svc.BySession(s.session["admin"])
-	require.NoError(s.t, err)
+	a, err := s.Service.BySession(s.Sessions["root"])
+	require.NoError(s.T, err)
 	return a
 }
 
 // removal says what would become of one thing, or what has become of it.
 func (s *site) removal(kind, id string, really bool) service.DockerRemoved {
-	s.t.Helper()
+	s.T.Helper()
 	things := service.DockerThings{Volumes: []string{id}}
 	if kind == service.KindImage {
 		things = service.DockerThings{Images: []string{id}}
 	}
-	out, err := s.svc.RemoveFromDocker(s.t.Context(), s.admin(), dockerID, things, really)
-	require.NoError(s.t, err)
-	require.Len(s.t, out.Results, 1)
+	out, err := s.Service.RemoveFromDocker(s.T.Context(), s.admin(), dockerID, things, really)
+	require.NoError(s.T, err)
+	require.Len(s.T, out.Results, 1)
 	return out.Results[0]
 }
 
 func TestWhatMayBeRemovedFromDocker(t *testing.T) {
 	s := newDocker(t)
-	hosts, err := s.svc.Docker(t.Context(), s.admin(), true)
+	hosts, err := s.Service.Docker(t.Context(), s.admin(), true)
 	require.NoError(t, err)
 	swept := make(map[string]bool)
 	for _, host := range hosts {
@@ -128,7 +128,7 @@ func TestWhatMayBeRemovedFromDocker(t *testing.T) {
 
 func TestAnUnusedImageIsRemovedAfterAConfirmation(t *testing.T) {
 	s := newDocker(t)
-	list := s.get("admin", "/kioscadmin/overview/docker").body
+	list := s.get("root", "/kioscadmin/overview/docker").body
 	for _, text := range []string{"db, db2 and 10 more", "5MiB", "3MiB", "unknown", "Of the container Mice / App.", removePath + "?image=sha256%3aold",
 		removePath + "?volume=somebodys", removePath + "?unused=images", removePath + "?unused=volumes"} {
 		require.Contains(t, list, text)
@@ -136,26 +136,26 @@ func TestAnUnusedImageIsRemovedAfterAConfirmation(t *testing.T) {
 	for _, text := range []string{"?image=sha256%3aused", "?volume=kiosc-data", "?volume=other-kiosc", "?volume=nameless-used"} {
 		require.NotContains(t, list, removePath+text)
 	}
-	page := s.get("admin", removePath+"?image=sha256:old").body
+	page := s.get("root", removePath+"?image=sha256:old").body
 	require.Contains(t, page, "the image old:1, old:2 (5MiB)")
 	require.Contains(t, page, "which frees up to 5MiB")
 	require.Contains(t, page, `name="image" value="sha256:old"`)
 	require.NotContains(t, page, "can&#39;t be had back", "nobody misses it")
 	require.Empty(t, s.cluster.done, "a look removes nothing")
 
-	require.Equal(t, http.StatusForbidden, s.send("admin", http.MethodPost, removePath, url.Values{"image": {"sha256:old"}}).status, "no token")
+	require.Equal(t, http.StatusForbidden, s.send("root", http.MethodPost, removePath, url.Values{"image": {"sha256:old"}}).status, "no token")
 	require.Empty(t, s.cluster.done)
-	got := s.post("admin", removePath, "image", "sha256:old")
+	got := s.post("root", removePath, "image", "sha256:old")
 	require.Equal(t, http.StatusFound, got.status)
 	require.Equal(t, []string{"remove sha256:old"}, s.cluster.done)
 
-	events, err := s.svc.Timeline(s.admin(), "", service.EventFilter{Object: dockerID})
+	events, err := s.Service.Timeline(s.admin(), "", service.EventFilter{Object: dockerID})
 	require.NoError(t, err)
 	require.Len(t, events, 2)
 	require.Equal(t, "remove the image {image} (5MiB) from the Docker host {node}", events[0].Description)
 	require.Equal(t, "old:1, old:2", events[0].Objects[0].Name)
 	require.Equal(t, "docker-9", events[0].Objects[1].Name)
-	require.Equal(t, "admin", events[0].User)
+	require.Equal(t, "root", events[0].User)
 	require.Equal(t, events[1].ID, events[0].Of)
 	require.Equal(t, "remove 1 image from the Docker host {node}", events[1].Description)
 	require.Equal(t, state.EventSubmit, events[1].Status)
@@ -163,28 +163,28 @@ func TestAnUnusedImageIsRemovedAfterAConfirmation(t *testing.T) {
 
 func TestAllUnusedAreNamedBeforeTheyGo(t *testing.T) {
 	s := newDocker(t)
-	page := s.get("admin", removePath+"?unused=images").body
+	page := s.get("root", removePath+"?unused=images").body
 	require.Contains(t, page, "the image old:1, old:2 (5MiB)")
 	require.Contains(t, page, "the image 0123456789ab (2MiB)")
 	require.Contains(t, page, "which frees up to 7MiB")
 	for _, kept := range []string{"sha256:named", "sha256:used", "sha256:digest"} {
 		require.NotContains(t, page, kept)
 	}
-	page = s.get("admin", removePath+"?unused=volumes").body
+	page = s.get("root", removePath+"?unused=volumes").body
 	require.Equal(t, 1, strings.Count(page, `name="volume"`))
 	require.Contains(t, page, `value="nameless"`)
 	require.Contains(t, page, "which frees 3MiB")
 
 	// What is confirmed goes, whatever has come to be unused since.
 	s.cluster.removed = map[string]wire.StockRemoved{"sha256:old": {Refused: "A Docker container uses it."}, "nameless": {Gone: true}}
-	got := s.post("admin", removePath, "image", "sha256:old", "image", "sha256:0123456789abcdef", "volume", "nameless", "volume", "gone")
+	got := s.post("root", removePath, "image", "sha256:old", "image", "sha256:0123456789abcdef", "volume", "nameless", "volume", "gone")
 	require.Equal(t, http.StatusOK, got.status)
 	require.ElementsMatch(t, []string{"remove sha256:0123456789abcdef", "remove sha256:old", "remove nameless"}, s.cluster.done)
 	for _, text := range []string{"Removed.", "A Docker container uses it.", "It was not there any more."} {
 		require.Contains(t, got.body, text)
 	}
 	var told []string
-	events, err := s.svc.Timeline(s.admin(), "", service.EventFilter{Object: dockerID})
+	events, err := s.Service.Timeline(s.admin(), "", service.EventFilter{Object: dockerID})
 	require.NoError(t, err)
 	for _, e := range events {
 		told = append(told, e.Name+" "+string(e.Status)+" "+e.Extra["detail"])
@@ -194,34 +194,34 @@ func TestAllUnusedAreNamedBeforeTheyGo(t *testing.T) {
 
 	s.cluster.done = nil
 	s.cluster.stock = &wire.Stock{}
-	require.Contains(t, s.get("admin", removePath+"?unused=images").body, "There is nothing to be removed.")
-	require.Equal(t, http.StatusFound, s.post("admin", removePath).status)
+	require.Contains(t, s.get("root", removePath+"?unused=images").body, "There is nothing to be removed.")
+	require.Equal(t, http.StatusFound, s.post("root", removePath).status)
 	require.Empty(t, s.cluster.done)
 }
 
 func TestAVolumeThatMayHoldDataHasAWarning(t *testing.T) {
 	s := newDocker(t)
-	page := s.get("admin", removePath+"?volume=somebodys").body
+	page := s.get("root", removePath+"?volume=somebodys").body
 	require.Contains(t, page, "The volume somebodys: Not made by Kiosc. It may hold somebody&#39;s data. What is removed can&#39;t be had back.")
 	require.Contains(t, page, "which frees an unknown size")
-	page = s.get("admin", removePath+"?volume=kiosc-data").body
+	page = s.get("root", removePath+"?volume=kiosc-data").body
 	require.Contains(t, page, "The volume kiosc-data: Of the container Mice / App.")
 	require.NotContains(t, page, ">Remove</button>")
-	require.Equal(t, http.StatusFound, s.post("admin", removePath, "volume", "kiosc-forgotten").status)
+	require.Equal(t, http.StatusFound, s.post("root", removePath, "volume", "kiosc-forgotten").status)
 	require.Equal(t, []string{"remove kiosc-forgotten"}, s.cluster.done)
 }
 
 func TestADockerHostThatIsLostBeforeARemoval(t *testing.T) {
 	s := newDocker(t)
 	s.cluster.lost = true
-	got := s.post("admin", removePath, "image", "sha256:old")
+	got := s.post("root", removePath, "image", "sha256:old")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, "has not told what became of it")
 	s.cluster.stock = &wire.Stock{Error: "Its Docker Engine does not answer."}
-	for _, got := range []answer{s.get("admin", removePath+"?image=sha256:old"), s.post("admin", removePath, "image", "sha256:old")} {
+	for _, got := range []answer{s.get("root", removePath+"?image=sha256:old"), s.post("root", removePath, "image", "sha256:old")} {
 		require.Equal(t, http.StatusFound, got.status)
 	}
-	require.Contains(t, s.get("admin", "/kioscadmin/overview/docker").body, "Its Docker Engine does not answer.")
+	require.Contains(t, s.get("root", "/kioscadmin/overview/docker").body, "Its Docker Engine does not answer.")
 }
 
 func TestRemovalsAreForAdministrators(t *testing.T) {
@@ -231,8 +231,8 @@ func TestRemovalsAreForAdministrators(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, s.post(user, removePath, "image", "sha256:old").status)
 	}
 	require.Empty(t, s.cluster.done)
-	require.Equal(t, http.StatusNotFound, s.get("admin", "/kioscadmin/docker/remove/nonsense?image=a").status)
-	require.Equal(t, http.StatusNotFound, s.post("admin", "/kioscadmin/docker/remove/"+hostID, "image", "a").status)
-	_, err := s.svc.RemoveFromDocker(t.Context(), s.admin(), dockerID, service.DockerThings{Images: make([]string, service.MaxDockerRemoval+1)}, true)
+	require.Equal(t, http.StatusNotFound, s.get("root", "/kioscadmin/docker/remove/nonsense?image=a").status)
+	require.Equal(t, http.StatusNotFound, s.post("root", "/kioscadmin/docker/remove/"+hostID, "image", "a").status)
+	_, err := s.Service.RemoveFromDocker(t.Context(), s.admin(), dockerID, service.DockerThings{Images: make([]string, service.MaxDockerRemoval+1)}, true)
 	require.Equal(t, state.Invalid, state.CodeOf(err))
 }

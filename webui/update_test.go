@@ -51,10 +51,10 @@ func TestUpdateFormGivesBackWhatItShows(t *testing.T) {
 		"command", "run 'two words'", "constraints", "node.name == a\nnode.labels.b != c", "cpu_reservation", "0.5", "cpu_limit", "2",
 		"memory_reservation", "100 MiB", "memory_limit", "1.5 GiB", "shared_memory", "1 GiB", "gpus", "all", "pull_policy", "always",
 		"volumes", "b:/b\na:/a/x", "max_lifetime", "1h30m", "read_only_root", "true"}
-	made := s.post("contributor", "/containers/create/"+s.project, entered...)
+	made := s.post("contributor", "/containers/create/"+s.Project, entered...)
 	require.Equal(t, 302, made.status, made.body)
 	id := made.header.Get("Location")[len("/containers/detail/"):]
-	before, _ := s.read(id)
+	before, _ := s.Read(id)
 	require.Equal(t, []state.Volume{{Name: "a", Path: "/a/x"}, {Name: "b", Path: "/b"}}, before.Volumes)
 	require.Equal(t, []any{state.AllGPUs, 5400, true, int64(1536 << 20), state.PullAlways, "health", 3},
 		[]any{before.GPUs, before.Lifetime, before.ReadOnlyRoot, before.LimitMemory, before.PullPolicy, before.HeartbeatURL, before.InactivityDays})
@@ -65,7 +65,7 @@ func TestUpdateFormGivesBackWhatItShows(t *testing.T) {
 	require.Contains(t, page.body, "&lt;masked&gt;")
 	got := s.post("contributor", "/containers/update/"+id, form(t, page.body)...)
 	require.Equal(t, 302, got.status, got.body)
-	after, _ := s.read(id)
+	after, _ := s.Read(id)
 	require.Equal(t, before.Spec, after.Spec)
 	require.Equal(t, before.Secrets, after.Secrets)
 
@@ -77,7 +77,7 @@ func TestUpdateFormGivesBackWhatItShows(t *testing.T) {
 
 func TestUpdateTellsWhatIsWrong(t *testing.T) {
 	s := newSite(t)
-	id := s.container("App")
+	id := s.Container("App")
 	page := s.get("owner", "/containers/update/"+id).body
 	for field, row := range map[string][2]string{
 		"environment_secret_keys": {"", "The value of &#34;B&#34; is hidden."},
@@ -93,19 +93,19 @@ func TestUpdateTellsWhatIsWrong(t *testing.T) {
 		require.Contains(t, got.body, row[1], field)
 		require.Contains(t, got.body, `<details class="mb-3 more"`, field)
 	}
-	c, _ := s.read(id)
+	c, _ := s.Read(id)
 	require.Equal(t, "latest", c.Tag)
 }
 
 func TestUpdateOfARunningContainerRestartsIt(t *testing.T) {
 	s := newSite(t)
-	id := s.container("App")
-	s.report(id, state.Running)
+	id := s.Container("App")
+	s.Report(id, state.Running)
 	page := s.get("owner", "/containers/update/"+id)
 	require.Contains(t, page.body, "The app is restarted with what you change here.")
 	got := s.post("owner", "/containers/update/"+id, form(t, page.body, "environment", `{"B":"new","A":2}`)...)
 	require.Equal(t, 302, got.status, got.body)
-	c, _ := s.read(id)
+	c, _ := s.Read(id)
 	require.Equal(t, state.Restart, c.Action)
 	require.JSONEq(t, `{"B":"<masked>","A":2}`, string(c.Environment))
 	require.Contains(t, s.get("owner", "/containers/detail/"+id, "Cookie", got.header.Get("Set-Cookie")).body, "Container updated and restarted.")

@@ -11,6 +11,15 @@ import (
 // sealFormat is the first byte of everything sealed: XChaCha20-Poly1305 with the nonce in front.
 const sealFormat = 1
 
+// Key is a cluster key, which seals and opens secret values.
+type Key []byte
+
+// Seal is Seal with this key.
+func (k Key) Seal(plain []byte, context string) ([]byte, error) { return Seal(k, plain, context) }
+
+// Open is Open with this key.
+func (k Key) Open(sealed []byte, context string) ([]byte, error) { return Open(k, sealed, context) }
+
 // Seal encrypts plain so that only the same key and context open it.
 func Seal(key, plain []byte, context string) ([]byte, error) {
 	aead, err := chacha20poly1305.NewX(key)
