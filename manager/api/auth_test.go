@@ -24,14 +24,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"nobody": s.with(), "bad token": s.with("Authorization", "token kiosc_wrong"), "guest": s.as("guest"),
 		"contributor": s.as("contributor"), "outsider": s.as("outsider"), "root": s.as("root"),
 		"session": s.by("contributor"), // without CSRF token
-		"page":    s.by("contributor").and("X-CSRF-Token", auth.CSRFToken(s.session["contributor"])),
+		"page":    s.by("contributor").and("X-CSRF-Token", auth.CSRFToken(s.Sessions["contributor"])),
 	}
 	order := []string{"nobody", "bad token", "outsider", "guest", "contributor", "root", "session", "page"}
-	project := func() string { return s.project }
+	project := func() string { return s.Project }
 	made := 0
 	title := func() string { made++; return fmt.Sprintf("App %d", made) }
-	initial := func() string { return s.container(title()) }
-	running := func() string { return s.running(title()) }
+	initial := func() string { return s.Container(title()) }
+	running := func() string { return s.Running(title()) }
 	for _, row := range []struct {
 		method, path string
 		object       func() string
@@ -107,8 +107,8 @@ func checkError(t *testing.T, got answer, name, what string) {
 
 func TestCredentials(t *testing.T) {
 	s := newSite(t)
-	token, session := s.token["owner"], s.session["owner"]
-	expired, err := s.service.CreateToken(context.Background(), actor(s, "owner"), service.TokenInput{Name: "short", Life: time.Nanosecond})
+	token, session := s.token["owner"], s.Sessions["owner"]
+	expired, err := s.Service.CreateToken(context.Background(), actor(s, "owner"), service.TokenInput{Name: "short", Life: time.Nanosecond})
 	require.NoError(t, err)
 	for _, row := range []struct {
 		what, name, value string
@@ -132,20 +132,20 @@ func TestCredentials(t *testing.T) {
 	}
 	got := s.by("owner").and("Authorization", "token kiosc_wrong").send("GET", "/project/api/list", "")
 	require.Equal(t, 401, got.status, "a wrong token is not made up for by a session")
-	got = s.by("owner").and("X-CSRF-Token", auth.CSRFToken(s.session["guest"])).send("POST", "/containers/api/start/"+s.container("App"), "")
+	got = s.by("owner").and("X-CSRF-Token", auth.CSRFToken(s.Sessions["guest"])).send("POST", "/containers/api/start/"+s.Container("App"), "")
 	require.Equal(t, 403, got.status, "another session's CSRF token is none")
 }
 
 func actor(s *site, name string) service.Actor {
-	a, err := s.service.ByName(name)
-	require.NoError(s.t, err)
+	a, err := s.Service.ByName(name)
+	require.NoError(s.T, err)
 	return a
 }
 
 func TestVersionInAccept(t *testing.T) {
 	s := newSite(t)
 	const containers, projects = "application/vnd.bihealth.kiosc-server.containers+json", "application/vnd.bihealth.sodar-core.projectroles+json"
-	list := "/containers/api/" + s.project
+	list := "/containers/api/" + s.Project
 	for _, row := range []struct {
 		path, accept string
 		status       int
@@ -182,13 +182,13 @@ func TestALoginEndsWhenItIsIdle(t *testing.T) {
 	opened := time.Now().Add(-service.DefaultSessionIdle - time.Hour).UTC()
 	open := func() (string, []byte) {
 		secret, hash := auth.NewSecret("")
-		s.propose(&state.SessionOpened{Session: state.Session{Hash: hash, User: s.users["owner"], CreatedAt: opened, ExpiresAt: time.Now().Add(time.Hour).UTC()}})
+		s.Do(&state.SessionOpened{Session: state.Session{Hash: hash, User: s.Users["owner"], CreatedAt: opened, ExpiresAt: time.Now().Add(time.Hour).UTC()}})
 		return secret, hash
 	}
 	idle, _ := open()
 	require.Equal(t, 401, s.with("Cookie", cookie+"="+idle).send("GET", "/project/api/users/current", "").status)
 	used, hash := open()
-	s.propose(&state.CredentialsUsed{Sessions: []state.CredentialUse{{Hash: hash, At: time.Now().Add(-time.Hour).UTC()}}})
+	s.Do(&state.CredentialsUsed{Sessions: []state.CredentialUse{{Hash: hash, At: time.Now().Add(-time.Hour).UTC()}}})
 	require.Equal(t, 200, s.with("Cookie", cookie+"="+used).send("GET", "/project/api/users/current", "").status)
 }
 
@@ -198,12 +198,12 @@ func TestTheStateHearsOfUse(t *testing.T) {
 	require.Equal(t, 200, s.as("owner").send("GET", "/project/api/users/current", "").status)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	require.NoError(t, s.service.TellUses(ctx))
-	views, err := s.service.TokensOf(service.Operator(), "owner")
+	require.NoError(t, s.Service.TellUses(ctx))
+	views, err := s.Service.TokensOf(service.Operator(), "owner")
 	require.NoError(t, err)
 	require.Len(t, views, 1)
 	require.NotNil(t, views[0].UsedAt)
 	require.WithinDuration(t, time.Now(), *views[0].UsedAt, time.Minute)
-	_, err = s.service.TokensOf(service.Actor{}, "owner")
+	_, err = s.Service.TokensOf(service.Actor{}, "owner")
 	require.Equal(t, state.Forbidden, state.CodeOf(err))
 }

@@ -12,13 +12,13 @@ import (
 func TestActionsOnASelection(t *testing.T) {
 	s := newSite(t)
 	made := func(title string) string {
-		got := s.as("owner").send("POST", "/containers/api/create/"+s.project, `{"title": "`+title+`", "repository": "nginx", "tag": "1"}`)
+		got := s.as("owner").send("POST", "/containers/api/create/"+s.Project, `{"title": "`+title+`", "repository": "nginx", "tag": "1"}`)
 		require.Equal(t, 201, got.status, got.body)
 		return field(t, got.body, "sodar_uuid")
 	}
 	one, two := made("One"), made("Two")
-	s.propose(&state.ActionRequested{Container: two, Action: state.Start, User: "owner"})
-	s.report(two, state.Running)
+	s.Do(&state.ActionRequested{Container: two, Action: state.Start, User: "owner"})
+	s.Report(two, state.Running)
 	body := `{"action": "start", "containers": ["` + one + `", "` + two + `", "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55"]}`
 	got := s.as("contributor").send("POST", "/containers/api/bulk", body)
 	require.Equal(t, 200, got.status, got.body)

@@ -17,12 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/managertest"
 )
 
 // TestGolden compares a container that has every field with the form that clients of the original know, to the letter.
 func TestGolden(t *testing.T) {
 	s := newSite(t)
-	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.project, Spec: state.Spec{
+	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.Project, Spec: state.Spec{
 		Title: "Shiny <1>", Description: "An app", Repository: "registry.example.org/lab/shiny", Tag: "1.2", Port: 3838,
 		Path: "app/", HeartbeatURL: "http://x/?a=1&b=2", Timeout: 61,
 		Environment: []byte(`{"B":"<masked>","A":"__KIOSC_URL_PREFIX__/x?a=1\u0026b","N":1.50,"L":[1,null]}`),
@@ -30,20 +31,20 @@ func TestGolden(t *testing.T) {
 		SharedMemory: 1 << 30, GPUs: state.AllGPUs, Volumes: []state.Volume{{Name: "data", Path: "/data"}}, Lifetime: 3600, ReadOnlyRoot: true,
 	}, Secrets: map[string][]byte{"B": []byte("sealed")}, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
 		ModifiedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}
-	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
-	s.propose(&state.ActionRequested{Container: c.ID, Action: state.Start, User: "owner", Time: time.Now().UTC()})
-	s.report(c.ID, state.Running)
+	s.Do(&state.ContainerCreated{Container: c, User: "owner"})
+	s.Do(&state.ActionRequested{Container: c.ID, Action: state.Start, User: "owner", Time: time.Now().UTC()})
+	s.Report(c.ID, state.Running)
 	golden(t, "container.json", s, s.as("guest").send("GET", "/containers/api/detail/"+c.ID, "").body)
 }
 
 // TestGoldenEmpty is the same for a container that has nothing it needn't have.
 func TestGoldenEmpty(t *testing.T) {
 	s := newSite(t)
-	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.project, Spec: state.Spec{
+	c := state.Container{ID: "0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", Project: s.Project, Spec: state.Spec{
 		Title: "Plain", Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
 	}, CreatedAt: time.Unix(0, 0), ModifiedAt: time.Unix(0, 0)}
-	s.propose(&state.ContainerCreated{Container: c, User: "owner"})
-	golden(t, "container-empty.json", s, s.as("guest").send("GET", "/containers/api/"+s.project, "").body)
+	s.Do(&state.ContainerCreated{Container: c, User: "owner"})
+	golden(t, "container-empty.json", s, s.as("guest").send("GET", "/containers/api/"+s.Project, "").body)
 }
 
 // golden compares with a file in testdata, in which the project's random uuid reads PROJECT and the server HOST.
@@ -51,7 +52,7 @@ func golden(t *testing.T, file string, s *site, body string) {
 	t.Helper()
 	var indented bytes.Buffer
 	require.NoError(t, json.Indent(&indented, []byte(body), "", "  "), body)
-	got := strings.NewReplacer(s.project, "PROJECT", s.addr, "HOST").Replace(indented.String())
+	got := strings.NewReplacer(s.Project, "PROJECT", s.Addr, "HOST").Replace(indented.String())
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile("testdata/"+file, []byte(got), 0o644))
 	}
@@ -62,7 +63,7 @@ func golden(t *testing.T, file string, s *site, body string) {
 
 func TestCreate(t *testing.T) {
 	s := newSite(t)
-	got := s.as("contributor").send("POST", "/containers/api/create/"+s.project, `{
+	got := s.as("contributor").send("POST", "/containers/api/create/"+s.Project, `{
 		"title": "App", "repository": "nginx", "tag": "1.27", "container_port": 8080, "description": null, "command": null,
 		"environment": {"PASSWORD": "hunter2", "N": 1}, "environment_secret_keys": "PASSWORD", "timeout": 5,
 		"state": "running", "container_id": "f00", "container_ip": "10.0.0.1", "image_id": "sha256:f00", "host_port": 22,
@@ -73,7 +74,7 @@ func TestCreate(t *testing.T) {
 	var made map[string]any
 	require.NoError(t, json.Unmarshal([]byte(got.body), &made))
 	for field, want := range map[string]any{"title": "App", "tag": "1.27", "container_port": 8080.0, "timeout": 5.0,
-		"state": "initial", "container_id": nil, "container_ip": nil, "image_id": nil, "host_port": nil, "project": s.project,
+		"state": "initial", "container_id": nil, "container_ip": nil, "image_id": nil, "host_port": nil, "project": s.Project,
 		"max_retries": 5.0, "inactivity_threshold": 7.0} {
 		require.Equal(t, want, made[field], field)
 	}
@@ -88,8 +89,8 @@ func TestCreate(t *testing.T) {
 
 func TestBadInputs(t *testing.T) {
 	s := newSite(t)
-	s.container("Taken")
-	owner, path := s.as("owner"), "/containers/api/create/"+s.project
+	s.Container("Taken")
+	owner, path := s.as("owner"), "/containers/api/create/"+s.Project
 	field := func(name, value string) string {
 		return fmt.Sprintf(`{"title":"App","repository":"nginx",%q:%s}`, name, value)
 	}
@@ -148,14 +149,14 @@ func TestBadInputs(t *testing.T) {
 
 func TestBodiesThatAreNotRead(t *testing.T) {
 	s := newSite(t)
-	owner, path := s.as("owner"), "/containers/api/create/"+s.project
+	owner, path := s.as("owner"), "/containers/api/create/"+s.Project
 	long := func(n int) string { return `{"repository":"nginx","title":"` + strings.Repeat("x", n) + `"}` }
 	// Fiber answers and hangs up before it has read a body beyond its limit, which Go's client may take for an error.
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := net.Dial("tcp", s.Addr)
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: token %s\r\nContent-Length: %d\r\n\r\n", path, s.token["owner"], fiberLimit+1)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(managertest.Patience)))
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: token %s\r\nContent-Length: %d\r\n\r\n", path, s.token["owner"], managertest.MaxBody+1)
 	head := make([]byte, 4096)
 	n, err := conn.Read(head)
 	require.NoError(t, err)
@@ -180,8 +181,8 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 func TestUnknownAddresses(t *testing.T) {
 	s := newSite(t)
 	for _, path := range []string{"/containers/api", "/containers/api/", "/containers/api/nonsense", "/containers/api/detail",
-		"/containers/api/detail/x", "/containers/api/detail/" + s.project + "x", "/containers/api/none/" + s.project,
-		"/containers/api/detail/" + s.project + "/more", "/containers/api/detail/%00", "/project/api/settings"} {
+		"/containers/api/detail/x", "/containers/api/detail/" + s.Project + "x", "/containers/api/none/" + s.Project,
+		"/containers/api/detail/" + s.Project + "/more", "/containers/api/detail/%00", "/project/api/settings"} {
 		for _, method := range []string{"GET", "POST", "PATCH"} {
 			got := s.as("root").send(method, path, "")
 			require.Equal(t, 404, got.status, "%s %s", method, path)
@@ -189,7 +190,7 @@ func TestUnknownAddresses(t *testing.T) {
 			require.Equal(t, "application/json", got.header.Get("Content-Type"), path)
 		}
 	}
-	require.Equal(t, "the page of "+s.project, s.with().send("GET", "/containers/"+s.project, "").body)
+	require.Equal(t, "the page of "+s.Project, s.with().send("GET", "/containers/"+s.Project, "").body)
 	require.Equal(t, "the page of apiary", s.with().send("GET", "/containers/apiary", "").body)
 	require.Equal(t, 418, s.with().send("GET", "/elsewhere", "").status, "other errors are the pages'")
 }
@@ -199,8 +200,8 @@ func TestPages(t *testing.T) {
 	base := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	each(t, 250, func(i int) error {
 		at := base.Add(time.Duration(i) * time.Second)
-		_, err := s.node.Propose(context.Background(), &state.ContainerCreated{Container: state.Container{ID: uuid.NewString(),
-			Project: s.project, Spec: state.Spec{
+		_, err := s.Propose(context.Background(), &state.ContainerCreated{Container: state.Container{ID: uuid.NewString(),
+			Project: s.Project, Spec: state.Spec{
 				Title: fmt.Sprint("App ", i), Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
 			}, CreatedAt: at, ModifiedAt: at}})
 		return err
@@ -210,9 +211,9 @@ func TestPages(t *testing.T) {
 		Next, Previous *string
 		Results        []struct{ Title string }
 	}
-	guest, list := s.as("guest"), "/containers/api/"+s.project
+	guest, list := s.as("guest"), "/containers/api/"+s.Project
 	address := func(query string) *string {
-		text := "http://" + s.addr + list + query
+		text := "http://" + s.Addr + list + query
 		return &text
 	}
 	next := 249 // the newest comes first
@@ -248,16 +249,16 @@ func TestPages(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	s := newSite(t)
-	owner, id := s.as("owner"), s.container("App")
+	owner, id := s.as("owner"), s.Container("App")
 	require.JSONEq(t, `{"message":"container starting job submitted"}`, owner.send("GET", "/containers/api/start/"+id, "").body)
 	got := owner.send("POST", "/containers/api/start/"+id, "")
 	require.Equal(t, 409, got.status)
 	require.JSONEq(t, `{"detail":"Action start not allowed in state starting"}`, got.body)
-	s.report(id, state.Running)
+	s.Report(id, state.Running)
 	require.JSONEq(t, `{"message":"container stopping job submitted"}`, owner.send("POST", "/containers/api/stop/"+id, "").body)
-	s.report(id, state.Exited)
+	s.Report(id, state.Exited)
 	require.Equal(t, 409, owner.send("GET", "/containers/api/stop/"+id, "").status)
-	c, _ := s.read(id)
+	c, _ := s.Read(id)
 	require.Equal(t, state.Exited, c.State, "a refused action leaves the container alone")
 }
 
@@ -267,8 +268,8 @@ func TestStartsAreBounded(t *testing.T) {
 	owner, ids := s.as("owner"), make([]string, state.MaxPending+1)
 	each(t, len(ids), func(i int) error {
 		ids[i] = uuid.NewString()
-		_, err := s.node.Propose(context.Background(), &state.ContainerCreated{Container: state.Container{ID: ids[i],
-			Project: s.project, Spec: state.Spec{
+		_, err := s.Propose(context.Background(), &state.ContainerCreated{Container: state.Container{ID: ids[i],
+			Project: s.Project, Spec: state.Spec{
 				Title: fmt.Sprint("App ", i), Repository: "nginx", Port: 80, Timeout: 60, InactivityDays: 7,
 			}}})
 		return err
@@ -295,21 +296,23 @@ func TestStartsAreBounded(t *testing.T) {
 func TestDelete(t *testing.T) {
 	s := newSite(t)
 	owner := s.as("owner")
-	gone := owner.send("DELETE", "/containers/api/delete/"+s.container("Never started"), "")
+	gone := owner.send("DELETE", "/containers/api/delete/"+s.Container("Never started"), "")
 	require.Equal(t, 204, gone.status)
 	require.Empty(t, gone.body)
 	require.Zero(t, s.count())
 
-	id := s.running("App")
-	failed := s.whileDeleting(id, func() { s.report(id, state.Failed) })
+	id := s.Running("App")
+	failed := s.whileDeleting(id, func() { s.Report(id, state.Failed) })
 	require.Equal(t, 400, failed.status)
 	require.JSONEq(t, `{"message":"Failed deleting container App"}`, failed.body)
 
-	removed := s.whileDeleting(id, func() { s.report(id, state.Deleted) })
+	removed := s.whileDeleting(id, func() { s.Report(id, state.Deleted) })
 	require.Equal(t, 204, removed.status)
 	require.Equal(t, 404, owner.send("DELETE", "/containers/api/delete/"+id, "").status)
 
-	waiting := s.whileDeleting(s.start(s.containerWith("Slow", 1)), func() {})
+	slow := s.create(`{"title":"Slow","repository":"nginx","timeout":1}`).UUID
+	s.Report(slow, state.Running)
+	waiting := s.whileDeleting(slow, func() {})
 	require.Equal(t, 202, waiting.status)
 	require.Contains(t, waiting.body, `{"message":"The container is still being deleted`)
 }
@@ -317,17 +320,17 @@ func TestDelete(t *testing.T) {
 // TestCloseEndsWaiting closes the API while a deletion waits, or while its wish is still being confirmed.
 func TestCloseEndsWaiting(t *testing.T) {
 	s := newSite(t)
-	id := s.running("App")
+	id := s.Running("App")
 	got := s.whileDeleting(id, s.api.Close)
 	require.Contains(t, []int{202, 503}, got.status, got.body)
-	c, ok := s.read(id)
+	c, ok := s.Read(id)
 	require.True(t, ok && c.Pending(), "the deletion goes on without anybody waiting")
 }
 
 // whileDeleting sends a deletion, does something once it is under way, and returns the answer.
 func (s *site) whileDeleting(id string, do func()) answer {
-	s.t.Helper()
-	changed, stop := s.service.Watch(id)
+	s.T.Helper()
+	changed, stop := s.Service.Watch(id)
 	defer stop()
 	type result struct {
 		answer
@@ -339,22 +342,22 @@ func (s *site) whileDeleting(id string, do func()) answer {
 		done <- result{got, err}
 	}()
 	for {
-		if c, _ := s.read(id); c.Pending() && c.Action == state.Delete {
+		if c, _ := s.Read(id); c.Pending() && c.Action == state.Delete {
 			break
 		}
 		<-changed
 	}
 	do()
 	got := <-done
-	require.NoError(s.t, got.err)
+	require.NoError(s.T, got.err)
 	return got.answer
 }
 
 // TestWithoutALeader asks a manager whose Raft has ended, which is how one without a quorum answers.
 func TestWithoutALeader(t *testing.T) {
 	s := newSite(t)
-	id := s.container("App")
-	require.NoError(t, s.node.Close())
+	id := s.Container("App")
+	require.NoError(t, s.Close())
 	got := s.as("owner").send("POST", "/containers/api/start/"+id, "")
 	require.Equal(t, 503, got.status, got.body)
 	require.NotEmpty(t, got.header.Get("Retry-After"))

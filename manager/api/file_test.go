@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/managertest"
 )
 
 // part is a field of a form, or a file where it has a name.
@@ -38,8 +39,8 @@ func form(t *testing.T, parts ...part) (contentType, body string) {
 }
 
 func (c caller) sendForm(method, path string, parts ...part) answer {
-	c.s.t.Helper()
-	contentType, body := form(c.s.t, parts...)
+	c.s.T.Helper()
+	contentType, body := form(c.s.T, parts...)
 	return c.and("Content-Type", contentType).send(method, path, body)
 }
 
@@ -63,31 +64,31 @@ func (a answer) item(t *testing.T, status int) (i item) {
 
 // begun counts the uploads that have not ended.
 func (s *site) begun() (n int) {
-	require.NoError(s.t, s.node.Store().View(func(tx *state.Tx) error {
+	s.View(func(tx *state.Tx) error {
 		ids, err := tx.IdleUploads(time.Now().Add(time.Hour))
 		n = len(ids)
 		return err
-	}))
+	})
 	return n
 }
 
 func (s *site) fileBytes() int64 {
 	var u state.FileUsage
-	require.NoError(s.t, s.node.Store().View(func(tx *state.Tx) (err error) {
+	s.View(func(tx *state.Tx) (err error) {
 		u, err = tx.FileUsage()
 		return err
-	}))
+	})
 	return u.Bytes
 }
 
 func TestFilesAndFolders(t *testing.T) {
 	s := newSite(t)
 	c := s.as("contributor")
-	folders, files := "/files/api/folder/list-create/"+s.project, "/files/api/file/list-create/"+s.project
+	folders, files := "/files/api/folder/list-create/"+s.Project, "/files/api/file/list-create/"+s.Project
 	one, other := "/files/api/file/retrieve-update-destroy/", "/files/api/folder/retrieve-update-destroy/"
 
 	data := c.send("POST", folders, `{"name": " data ", "description": null, "folder": null, "flag": "IMPORTANT"}`).item(t, 201)
-	require.Equal(t, item{UUID: data.UUID, Name: "data", Owner: s.users["contributor"]}, data)
+	require.Equal(t, item{UUID: data.UUID, Name: "data", Owner: s.Users["contributor"]}, data)
 	sub := c.and("Content-Type", "application/x-www-form-urlencoded").send("POST", folders,
 		url.Values{"name": {"sub"}, "folder": {data.UUID}, "description": {"a & b"}}.Encode()).item(t, 201)
 	require.Equal(t, []string{data.UUID, "a & b"}, []string{*sub.Folder, sub.Description})
@@ -96,7 +97,7 @@ func TestFilesAndFolders(t *testing.T) {
 
 	content := strings.Repeat("x,y\n1,2\n", 100_000) // several chunks
 	f := c.sendForm("POST", files, part{"name", "", "t.csv"}, part{"folder", "", sub.UUID}, part{"file", "other name.csv", content}).item(t, 201)
-	require.Equal(t, item{UUID: f.UUID, Name: "t.csv", Folder: &sub.UUID, Owner: s.users["contributor"], Size: len(content), ContentType: "text/csv; charset=utf-8"}, f)
+	require.Equal(t, item{UUID: f.UUID, Name: "t.csv", Folder: &sub.UUID, Owner: s.Users["contributor"], Size: len(content), ContentType: "text/csv; charset=utf-8"}, f)
 	html := c.sendForm("POST", files, part{"file", "p.html", "<script>"}, part{"name", "", "ü <p>.html"}).item(t, 201) // the file first
 	require.Nil(t, html.Folder)
 	var list []item
@@ -129,7 +130,7 @@ func TestFilesAndFolders(t *testing.T) {
 
 func TestWhoMayDoWhatWithFiles(t *testing.T) {
 	s := newSite(t)
-	files, one := "/files/api/file/list-create/"+s.project, "/files/api/file/retrieve-update-destroy/"
+	files, one := "/files/api/file/list-create/"+s.Project, "/files/api/file/retrieve-update-destroy/"
 	send := func(who string) answer {
 		return s.as(who).sendForm("POST", files, part{"name", "", who}, part{"file", "f", who})
 	}
@@ -148,7 +149,7 @@ func TestWhoMayDoWhatWithFiles(t *testing.T) {
 
 func TestUploadsThatAreNotTaken(t *testing.T) {
 	s := newSite(t)
-	c, files := s.as("owner"), "/files/api/file/list-create/"+s.project
+	c, files := s.as("owner"), "/files/api/file/list-create/"+s.Project
 	require.JSONEq(t, `{"file": ["No file was submitted."]}`, c.sendForm("POST", files, part{"name", "", "x"}).body)
 	require.Equal(t, 400, c.sendForm("POST", files, part{"name", "", "x"}, part{"file", "a", "1"}, part{"file", "b", "2"}).status)
 	require.Equal(t, 400, c.sendForm("POST", files, part{"name", "", "x/y"}, part{"file", "a", "1"}).status)
@@ -168,17 +169,17 @@ func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 	s := newSite(t)
 	contentType, body := form(t, part{"name", "", "x"}, part{"file", "f", strings.Repeat("y", 3*state.FileChunk)})
 	for name, head := range map[string]string{"length": fmt.Sprintf("Content-Length: %d", len(body)), "chunks": "Transfer-Encoding: chunked"} {
-		conn, err := net.Dial("tcp", s.uploads)
+		conn, err := net.Dial("tcp", s.Uploads)
 		require.NoError(t, err, name)
 		fmt.Fprintf(conn, "POST /files/api/file/list-create/%s HTTP/1.1\r\nHost: x\r\nAuthorization: token %s\r\nContent-Type: %s\r\n%s\r\n\r\n",
-			s.project, s.token["owner"], contentType, head)
+			s.Project, s.token["owner"], contentType, head)
 		sent := body[:2*state.FileChunk]
 		if name == "chunks" {
 			sent = fmt.Sprintf("%x\r\n%s\r\n", len(sent), sent)
 		}
 		_, err = io.WriteString(conn, sent)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return s.begun() == 1 }, patience, time.Millisecond, name)
+		require.Eventually(t, func() bool { return s.begun() == 1 }, managertest.Patience, time.Millisecond, name)
 		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 		got, err := io.ReadAll(conn)
 		require.NoError(t, err)

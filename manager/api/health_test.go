@@ -2,18 +2,12 @@ package api_test
 
 import (
 	"testing"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-
-	"kiosc/cluster/state"
 )
 
 func TestHealthAndReadiness(t *testing.T) {
-	t.Parallel()
-	s := &site{t: t}
-	s.open()
+	s := newEmptySite(t)
 	nobody := s.with()
 	require.Equal(t, 200, nobody.send("GET", "/healthz", "").status, "a manager that cannot serve is alive all the same")
 	got := nobody.send("GET", "/readyz", "")
@@ -21,7 +15,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	require.Contains(t, got.body, "cannot serve yet")
 	require.NotEmpty(t, got.header.Get("Retry-After"))
 
-	s.propose(&state.ClusterInitialized{Cluster: state.Cluster{ID: uuid.NewString(), CreatedAt: time.Now().UTC()}})
+	s.Bootstrap()
 	for _, path := range []string{"/healthz", "/readyz"} {
 		got := nobody.send("GET", path, "")
 		require.Equal(t, 200, got.status, path)

@@ -12,7 +12,7 @@ func TestTheImageAllowListBindsEverybody(t *testing.T) {
 	s := newSite(t)
 	const address = "/containers/api/image-allow-list"
 	create := func(user, repository string) (status int, body string) {
-		got := s.as(user).send("POST", "/containers/api/create/"+s.project, `{"title":"`+repository+`","repository":"`+repository+`","tag":"1","container_port":80}`)
+		got := s.as(user).send("POST", "/containers/api/create/"+s.Project, `{"title":"`+repository+`","repository":"`+repository+`","tag":"1","container_port":80}`)
 		return got.status, got.body
 	}
 	status, body := create("contributor", "nginx")
@@ -32,7 +32,7 @@ func TestTheImageAllowListBindsEverybody(t *testing.T) {
 	s.as("root").get(address, &list)
 	require.Equal(t, []string{"rocker/*", "registry.example.org/**"}, list.Patterns)
 	require.Len(t, list.NotAllowed, 1)
-	require.Equal(t, service.NotAllowed{ID: list.NotAllowed[0].ID, Title: "nginx", Project: s.project, ProjectTitle: list.NotAllowed[0].ProjectTitle,
+	require.Equal(t, service.NotAllowed{ID: list.NotAllowed[0].ID, Title: "nginx", Project: s.Project, ProjectTitle: list.NotAllowed[0].ProjectTitle,
 		Image: "nginx:1", State: "initial"}, list.NotAllowed[0])
 	for _, user := range []string{"contributor", "root"} {
 		status, body = create(user, "alpine")

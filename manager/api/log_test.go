@@ -18,17 +18,17 @@ var logStart = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
 // writes has a container's Docker container write lines that come so many seconds after logStart.
 func (s *site) writes(id string, from int64, lines ...state.LogEntry) (to int64) {
-	s.t.Helper()
+	s.T.Helper()
 	chunk, err := state.PackLog(lines)
-	require.NoError(s.t, err)
-	c, _ := s.read(id)
+	require.NoError(s.T, err)
+	c, _ := s.Read(id)
 	at := func(n int64) (cursor state.Cursor) {
 		if n > 0 {
 			cursor.Stdout = state.Place{Time: n, Count: 1}
 		}
 		return cursor
 	}
-	s.propose(&state.LogAppended{Container: id, Node: c.Node, DockerID: "log", From: at(from), To: at(from + 1), Chunk: chunk})
+	s.Do(&state.LogAppended{Container: id, Node: c.Node, DockerID: "log", From: at(from), To: at(from + 1), Chunk: chunk})
 	return from + 1
 }
 
@@ -37,7 +37,7 @@ func docker(seconds float64, text string) state.LogEntry {
 }
 
 func (s *site) lines(user, path string) []string {
-	s.t.Helper()
+	s.T.Helper()
 	var out struct{ Lines []string }
 	s.as(user).get(path, &out)
 	for i, line := range out.Lines {
@@ -48,7 +48,7 @@ func (s *site) lines(user, path string) []string {
 
 func TestALogIsSearched(t *testing.T) {
 	s := newSite(t)
-	id := s.running("app")
+	id := s.Running("app")
 	s.writes(id, 0, docker(3, "\x1b[31mRed\x1b[0m alert"), docker(1, "10%\r50%\r100% done"), docker(2, "a\x00b\x1b]0;title\x07c"),
 		state.LogEntry{Time: logStart, Level: state.Debug, Process: state.ProcessTask, Text: "insides"},
 		state.LogEntry{Time: logStart, Level: state.Severe, Process: state.ProcessTask, Text: "Action failed: start"},
@@ -78,7 +78,7 @@ func TestALogIsSearched(t *testing.T) {
 
 func TestALogIsDownloadedInTimeOrder(t *testing.T) {
 	s := newSite(t)
-	id := s.running("app")
+	id := s.Running("app")
 	at := int64(0)
 	const chunks, per = 60, 200
 	for i := range chunks {

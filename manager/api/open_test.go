@@ -8,15 +8,16 @@ import (
 
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
+	"kiosc/manager/managertest"
 )
 
 // The proxy asks for every request. What was allowed is allowed no longer than it is true.
 func TestAnOpenAppIsRefusedOnceItMayNotBeOpened(t *testing.T) {
 	s := newSite(t)
-	id, other := s.running("app"), s.running("other")
+	id, other := s.Running("app"), s.Running("other")
 	open := func(session, token string) error {
 		for range 3 {
-			app, err := s.service.OpenApp(session, token, id)
+			app, err := s.Service.OpenApp(session, token, id)
 			if err != nil {
 				return err
 			}
@@ -28,25 +29,25 @@ func TestAnOpenAppIsRefusedOnceItMayNotBeOpened(t *testing.T) {
 		t.Helper()
 		require.Equal(t, code, state.CodeOf(open(session, token)))
 	}
-	require.NoError(t, open(s.session["guest"], ""))
-	app, err := s.service.OpenApp(s.session["guest"], "", other)
+	require.NoError(t, open(s.Sessions["guest"], ""))
+	app, err := s.Service.OpenApp(s.Sessions["guest"], "", other)
 	require.NoError(t, err)
 	require.Equal(t, other, app.Container)
 	require.NoError(t, open("", s.token["owner"]))
 	refused(state.Unauthenticated, s.token["owner"], "") // a token is no session, though it has opened the app
-	refused(state.Unauthenticated, s.session["guest"], s.session["guest"])
-	refused(state.NotFound, s.session["outsider"], "")
+	refused(state.Unauthenticated, s.Sessions["guest"], s.Sessions["guest"])
+	refused(state.NotFound, s.Sessions["outsider"], "")
 
-	require.NoError(t, s.service.Logout(t.Context(), s.session["guest"]))
-	refused(state.Unauthenticated, s.session["guest"], "")
+	require.NoError(t, s.Service.Logout(t.Context(), s.Sessions["guest"]))
+	refused(state.Unauthenticated, s.Sessions["guest"], "")
 
 	secret, hash := auth.NewSecret("")
 	end := time.Now().Add(100 * time.Millisecond)
-	s.propose(&state.SessionOpened{Session: state.Session{Hash: hash, User: s.users["owner"], CreatedAt: time.Now(), ExpiresAt: end}})
-	require.Eventually(t, func() bool { return open(secret, "") != nil }, patience, time.Millisecond)
+	s.Do(&state.SessionOpened{Session: state.Session{Hash: hash, User: s.Users["owner"], CreatedAt: time.Now(), ExpiresAt: end}})
+	require.Eventually(t, func() bool { return open(secret, "") != nil }, managertest.Patience, time.Millisecond)
 	require.True(t, time.Now().After(end))
 
-	require.NoError(t, open(s.session["owner"], ""))
-	s.propose(&state.ActionRequested{Container: id, Action: state.Stop, User: "owner", Time: time.Now()})
-	refused(state.Conflict, s.session["owner"], "")
+	require.NoError(t, open(s.Sessions["owner"], ""))
+	s.Do(&state.ActionRequested{Container: id, Action: state.Stop, User: "owner", Time: time.Now()})
+	refused(state.Conflict, s.Sessions["owner"], "")
 }

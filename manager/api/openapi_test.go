@@ -57,41 +57,41 @@ func countQueries(op *openapi3.Operation) (n int) {
 func TestAnswersAreAsDescribed(t *testing.T) {
 	s := newSite(t)
 	doc := describedAPI(t, s)
-	c := s.running("App")
-	spec := s.service.NewSpec()
+	c := s.Running("App")
+	spec := s.Service.NewSpec()
 	spec.Title = "T"
-	template, err := s.service.CreateTemplate(context.Background(), actor(s, "owner"), s.project, spec)
+	template, err := s.Service.CreateTemplate(context.Background(), actor(s, "owner"), s.Project, spec)
 	require.NoError(t, err)
-	_, err = s.service.AddFolder(context.Background(), actor(s, "owner"), s.project, service.FileInput{Name: "data"})
+	_, err = s.Service.AddFolder(context.Background(), actor(s, "owner"), s.Project, service.FileInput{Name: "data"})
 	require.NoError(t, err)
 	for _, row := range []struct{ method, described, path, body string }{
-		{"GET", "/containers/api/{project}", s.project, ""},
+		{"GET", "/containers/api/{project}", s.Project, ""},
 		{"GET", "/containers/api/detail/{container}", c, ""},
 		{"GET", "/containers/api/detail/{container}", uuid.NewString(), ""},
 		{"GET", "/containers/api/logs/{container}", c, ""},
 		{"GET", "/containers/api/logs/{container}", c + "?last=x", ""},
-		{"GET", "/containers/api/quota/{project}", s.project, ""},
-		{"POST", "/containers/api/create/{project}", s.project, `{"title":"New","repository":"nginx","environment":{"A":[1]},"volumes":{"a":"/a"}}`},
-		{"POST", "/containers/api/create/{project}", s.project, `{"title":""}`},
+		{"GET", "/containers/api/quota/{project}", s.Project, ""},
+		{"POST", "/containers/api/create/{project}", s.Project, `{"title":"New","repository":"nginx","environment":{"A":[1]},"volumes":{"a":"/a"}}`},
+		{"POST", "/containers/api/create/{project}", s.Project, `{"title":""}`},
 		{"PATCH", "/containers/api/update/{container}", c, `{"gpus":"all"}`},
 		{"POST", "/containers/api/stop/{container}", c, ""},
 		{"POST", "/containers/api/bulk", "", `{"action":"start","containers":["` + c + `"]}`},
-		{"POST", "/containers/api/registries/{project}", s.project, `{"host":"registry.example.org","user":"u","password":"p"}`},
-		{"GET", "/containers/api/registries/{project}", s.project, ""},
-		{"GET", "/containertemplates/api/project/{project}", s.project, ""},
+		{"POST", "/containers/api/registries/{project}", s.Project, `{"host":"registry.example.org","user":"u","password":"p"}`},
+		{"GET", "/containers/api/registries/{project}", s.Project, ""},
+		{"GET", "/containertemplates/api/project/{project}", s.Project, ""},
 		{"GET", "/containertemplates/api/detail/{template}", template.ID, ""},
 		{"GET", "/project/api/list", "", ""},
 		{"GET", "/project/api/list", "?page=1", ""},
-		{"GET", "/project/api/retrieve/{project}", s.project, ""},
-		{"PATCH", "/project/api/update/{project}", s.project, `{"readme":"Hello"}`},
+		{"GET", "/project/api/retrieve/{project}", s.Project, ""},
+		{"PATCH", "/project/api/update/{project}", s.Project, `{"readme":"Hello"}`},
 		{"GET", "/project/api/users/list", "", ""},
 		{"GET", "/project/api/users/current", "", ""},
-		{"POST", "/project/api/invites/create/{project}", s.project, `{"email":"a@example.org","role":"project guest"}`},
-		{"GET", "/project/api/invites/list/{project}", s.project, ""},
-		{"POST", "/project/api/roles/create/{project}", s.project, `{"role":"project guest","user":"` + s.users["outsider"] + `"}`},
-		{"GET", "/files/api/folder/list-create/{project}", s.project, ""},
-		{"GET", "/files/api/file/list-create/{project}", s.project, ""},
-		{"GET", "/timeline/api/list/{project}", s.project, ""},
+		{"POST", "/project/api/invites/create/{project}", s.Project, `{"email":"a@example.org","role":"project guest"}`},
+		{"GET", "/project/api/invites/list/{project}", s.Project, ""},
+		{"POST", "/project/api/roles/create/{project}", s.Project, `{"role":"project guest","user":"` + s.Users["outsider"] + `"}`},
+		{"GET", "/files/api/folder/list-create/{project}", s.Project, ""},
+		{"GET", "/files/api/file/list-create/{project}", s.Project, ""},
+		{"GET", "/timeline/api/list/{project}", s.Project, ""},
 	} {
 		at := row.described
 		if i := strings.Index(at, "{"); i >= 0 {

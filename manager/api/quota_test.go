@@ -10,11 +10,11 @@ import (
 
 func TestQuotas(t *testing.T) {
 	s := newSite(t)
-	address := "/containers/api/quota/" + s.project
+	address := "/containers/api/quota/" + s.Project
 	const none = `{"project":"PROJECT","running":{"used":0,"limit":null},"cpus":{"used":0,"limit":null},"memory":{"used":0,"limit":null},"files":{"used":0,"limit":null}}`
 	got := s.as("guest").send("GET", address, "")
 	require.Equal(t, 200, got.status)
-	require.JSONEq(t, strings.ReplaceAll(none, "PROJECT", s.project), got.body)
+	require.JSONEq(t, strings.ReplaceAll(none, "PROJECT", s.Project), got.body)
 	require.Equal(t, 404, s.as("outsider").send("GET", address, "").status)
 
 	for _, user := range []string{"owner", "guest"} {
@@ -32,7 +32,7 @@ func TestQuotas(t *testing.T) {
 	require.Equal(t, 404, s.as("root").send("PATCH", "/containers/api/quota/0b4cb5d2-6f0e-4d4f-9d6e-0f0a3c1b7a55", `{"running": 1}`).status)
 	require.Equal(t, 200, s.as("root").send("PATCH", "/containers/api/quota/site", `{"running": 0}`).status)
 	require.Equal(t, 200, s.as("root").send("PATCH", address, `{"memory": null}`).status)
-	got = s.as("owner").send("POST", "/containers/api/create/"+s.project, `{"title": "App", "repository": "nginx", "tag": "1", "cpu_limit": 1, "memory_limit": 104857600}`)
+	got = s.as("owner").send("POST", "/containers/api/create/"+s.Project, `{"title": "App", "repository": "nginx", "tag": "1", "cpu_limit": 1, "memory_limit": 104857600}`)
 	require.Equal(t, 201, got.status, got.body)
 	got = s.as("owner").send("POST", "/containers/api/start/"+field(t, got.body, "sodar_uuid"), "")
 	require.Equal(t, 409, got.status)

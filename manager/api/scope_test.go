@@ -16,23 +16,23 @@ import (
 func TestScopes(t *testing.T) {
 	s := newSite(t)
 	other := state.Project{ID: uuid.NewString(), Title: "Rats", Type: state.TypeProject}
-	s.propose(&state.ProjectCreated{Owner: s.users["owner"], Project: other})
+	s.Do(&state.ProjectCreated{Owner: s.Users["owner"], Project: other})
 	token := func(scope state.Scope, project string) string {
-		secret, err := s.service.CreateToken(context.Background(), actor(s, "owner"), service.TokenInput{Scope: scope, Project: project})
+		secret, err := s.Service.CreateToken(context.Background(), actor(s, "owner"), service.TokenInput{Scope: scope, Project: project})
 		require.NoError(t, err)
 		return secret
 	}
 	tokens := []string{token("", ""), token(state.ScopeAll, ""), token(state.ScopeOperate, ""), token(state.ScopeRead, ""),
-		token(state.ScopeAll, s.project), token(state.ScopeAll, other.ID)}
+		token(state.ScopeAll, s.Project), token(state.ScopeAll, other.ID)}
 	for _, row := range []struct {
 		method, path string
 		statuses     [6]int
 	}{
-		{"GET", "/containers/api/" + s.project, [6]int{200, 200, 200, 200, 200, 404}},
+		{"GET", "/containers/api/" + s.Project, [6]int{200, 200, 200, 200, 200, 404}},
 		{"GET", "/containers/api/detail/C", [6]int{200, 200, 200, 200, 200, 404}},
 		{"GET", "/containers/api/logs/C", [6]int{200, 200, 200, 200, 200, 404}},
 		{"POST", "/containers/api/start/C", [6]int{200, 200, 200, 403, 200, 404}},
-		{"POST", "/containers/api/create/" + s.project, [6]int{201, 201, 403, 403, 201, 404}},
+		{"POST", "/containers/api/create/" + s.Project, [6]int{201, 201, 403, 403, 201, 404}},
 		{"DELETE", "/containers/api/delete/C", [6]int{-1, -1, 403, 403, -1, 404}},
 	} {
 		for i, secret := range tokens {
@@ -41,7 +41,7 @@ func TestScopes(t *testing.T) {
 			}
 			path, body := row.path, ""
 			if path[len(path)-1] == 'C' {
-				path = path[:len(path)-1] + s.container(fmt.Sprint(row.path, i))
+				path = path[:len(path)-1] + s.Container(fmt.Sprint(row.path, i))
 			}
 			if row.statuses[1] == 201 {
 				body = fmt.Sprintf(`{"title":"New %d","repository":"nginx"}`, i)
@@ -55,21 +55,21 @@ func TestScopes(t *testing.T) {
 	}
 	got := s.with("Authorization", "token "+tokens[5]).send("GET", "/project/api/list", "")
 	require.Contains(t, got.body, other.ID)
-	require.NotContains(t, got.body, s.project, "a token for one project sees no other")
+	require.NotContains(t, got.body, s.Project, "a token for one project sees no other")
 
 	// Opening apps is to operate.
-	id := s.container("App")
+	id := s.Container("App")
 	for i, want := range []state.Code{state.Conflict, state.Conflict, state.Conflict, state.Forbidden, state.Conflict, state.NotFound} {
-		_, err := s.service.OpenApp("", tokens[i], id)
+		_, err := s.Service.OpenApp("", tokens[i], id)
 		require.Equal(t, want, state.CodeOf(err), i)
 	}
 	for text, in := range map[string]service.TokenInput{
 		"no project":   {Project: uuid.NewString()},
 		"no such kind": {Scope: "write"},
 	} {
-		_, err := s.service.CreateToken(context.Background(), actor(s, "owner"), in)
+		_, err := s.Service.CreateToken(context.Background(), actor(s, "owner"), in)
 		require.Error(t, err, text)
 	}
-	_, err := s.service.CreateToken(context.Background(), actor(s, "guest"), service.TokenInput{Project: other.ID})
+	_, err := s.Service.CreateToken(context.Background(), actor(s, "guest"), service.TokenInput{Project: other.ID})
 	require.Equal(t, state.NotFound, state.CodeOf(err), "another's project isn't there")
 }

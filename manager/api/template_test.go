@@ -20,17 +20,17 @@ type template struct {
 }
 
 func (s *site) template(user, at, body string) (t template) {
-	s.t.Helper()
+	s.T.Helper()
 	got := s.as(user).send("POST", "/containertemplates/api/"+at, body)
-	require.Equal(s.t, 201, got.status, got.body)
-	require.NoError(s.t, json.Unmarshal([]byte(got.body), &t))
+	require.Equal(s.T, 201, got.status, got.body)
+	require.NoError(s.T, json.Unmarshal([]byte(got.body), &t))
 	return t
 }
 
 // otherProject makes a project that only root has access to.
 func (s *site) otherProject() string {
 	p := state.Project{ID: uuid.NewString(), Title: "Secret", Type: state.TypeProject}
-	s.propose(&state.ProjectCreated{Owner: s.users["root"], Project: p})
+	s.Do(&state.ProjectCreated{Owner: s.Users["root"], Project: p})
 	return p.ID
 }
 
@@ -40,12 +40,12 @@ func TestTemplatesAreCopied(t *testing.T) {
 	require.Nil(t, shiny.Project)
 	require.Equal(t, "Shiny (Duplicate)", s.template("root", "duplicate/"+shiny.UUID, "").Title)
 	require.Equal(t, "Shiny (Duplicate 2)", s.template("root", "duplicate/"+shiny.UUID, "").Title)
-	mine := s.template("contributor", "project/copy/"+s.project, `{"source":"`+strings.ToUpper(shiny.UUID)+`"}`)
+	mine := s.template("contributor", "project/copy/"+s.Project, `{"source":"`+strings.ToUpper(shiny.UUID)+`"}`)
 	require.Equal(t, "Shiny (Copy)", mine.Title)
-	require.Equal(t, s.project, *mine.Project)
+	require.Equal(t, s.Project, *mine.Project)
 	require.Equal(t, shiny.UUID, *mine.Source)
 	var list []template
-	s.as("guest").get("/containertemplates/api/project/"+s.project, &list)
+	s.as("guest").get("/containertemplates/api/project/"+s.Project, &list)
 	require.Equal(t, []template{mine}, list)
 	s.as("guest").get("/containertemplates/api/site", &list)
 	require.Len(t, list, 3)
@@ -64,26 +64,26 @@ func TestTemplatesOfOtherProjectsDoNotLeak(t *testing.T) {
 		{"PATCH", "/containertemplates/api/update/" + secret.UUID, `{}`},
 		{"DELETE", "/containertemplates/api/delete/" + secret.UUID, ""},
 		{"POST", "/containertemplates/api/duplicate/" + secret.UUID, ""},
-		{"POST", "/containertemplates/api/project/copy/" + s.project, `{"source":"` + secret.UUID + `"}`},
+		{"POST", "/containertemplates/api/project/copy/" + s.Project, `{"source":"` + secret.UUID + `"}`},
 		{"GET", "/containertemplates/api/project/" + *secret.Project, ""},
 		{"POST", "/containertemplates/api/project/create/" + *secret.Project, `{"title":"x"}`},
-		{"POST", "/containers/api/create/" + s.project, `{"title":"x","repository":"nginx","containertemplateproject":"` + secret.UUID + `"}`},
+		{"POST", "/containers/api/create/" + s.Project, `{"title":"x","repository":"nginx","containertemplateproject":"` + secret.UUID + `"}`},
 	} {
 		got := contributor.send(call.method, call.path, call.body)
 		require.Equal(t, 404, got.status, call.path)
 		require.NotContains(t, strings.ToLower(got.body), "hidden")
 	}
 	// Root's container of that template shows the link to root alone.
-	made := s.as("root").send("POST", "/containers/api/create/"+s.project, `{"title":"x","repository":"nginx","containertemplateproject":"`+secret.UUID+`"}`)
+	made := s.as("root").send("POST", "/containers/api/create/"+s.Project, `{"title":"x","repository":"nginx","containertemplateproject":"`+secret.UUID+`"}`)
 	require.Equal(t, 201, made.status)
 	require.Contains(t, made.body, `"containertemplateproject":"`+secret.UUID)
-	require.NotContains(t, contributor.send("GET", "/containers/api/"+s.project, "").body, secret.UUID)
+	require.NotContains(t, contributor.send("GET", "/containers/api/"+s.Project, "").body, secret.UUID)
 }
 
 func TestWhoMayChangeTemplates(t *testing.T) {
 	s := newSite(t)
 	site := s.template("root", "site/create", `{"title":"Site"}`)
-	mine := s.template("contributor", "project/create/"+s.project, `{"title":"Mine","repository":"nginx"}`)
+	mine := s.template("contributor", "project/create/"+s.Project, `{"title":"Mine","repository":"nginx"}`)
 	for _, row := range []struct {
 		user, method, path, body string
 		status                   int
@@ -96,13 +96,13 @@ func TestWhoMayChangeTemplates(t *testing.T) {
 		{"outsider", "GET", "detail/" + mine.UUID, ``, 404},
 		{"guest", "PATCH", "update/" + mine.UUID, `{}`, 403},
 		{"guest", "DELETE", "delete/" + mine.UUID, ``, 403},
-		{"guest", "POST", "project/create/" + s.project, `{"title":"x"}`, 403},
-		{"guest", "POST", "project/copy/" + s.project, `{"source":"` + site.UUID + `"}`, 403},
+		{"guest", "POST", "project/create/" + s.Project, `{"title":"x"}`, 403},
+		{"guest", "POST", "project/copy/" + s.Project, `{"source":"` + site.UUID + `"}`, 403},
 		{"contributor", "PATCH", "update/" + mine.UUID, `{"tag":"2"}`, 200},
 		{"contributor", "PATCH", "update/" + mine.UUID, `{"tag":"3","date_modified":"2020-01-01T00:00:00.000000Z"}`, 409},
 		{"contributor", "PATCH", "update/" + mine.UUID, `{"title":""}`, 400},
 		{"contributor", "PUT", "update/" + mine.UUID, `{}`, 400},
-		{"contributor", "POST", "project/create/" + s.project, `{"title":"Mine"}`, 400},
+		{"contributor", "POST", "project/create/" + s.Project, `{"title":"Mine"}`, 400},
 		{"contributor", "GET", "none/" + mine.UUID, ``, 404},
 		{"root", "PATCH", "update/" + site.UUID, `{"repository":"x"}`, 200},
 	} {
@@ -114,7 +114,7 @@ func TestWhoMayChangeTemplates(t *testing.T) {
 
 func TestTemplatesKeepNoSecrets(t *testing.T) {
 	s := newSite(t)
-	made := s.template("contributor", "project/create/"+s.project,
+	made := s.template("contributor", "project/create/"+s.Project,
 		`{"title":"Mine","repository":"nginx","environment":{"K":"s3cret","A":1},"environment_secret_keys":"K"}`)
 	got := s.as("contributor").send("GET", "/containertemplates/api/detail/"+made.UUID, "").body
 	require.Contains(t, got, `"environment":{"A":1,"K":"<masked>"}`)
@@ -126,7 +126,7 @@ func TestTemplatesKeepNoSecrets(t *testing.T) {
 
 func TestRegistries(t *testing.T) {
 	s := newSite(t)
-	path := "/containers/api/registries/" + s.project
+	path := "/containers/api/registries/" + s.Project
 	login := `{"host":"https://Registry.example.org:5000/","user":"robot","password":"s3cret"}`
 	for user, status := range map[string]int{"contributor": 403, "guest": 403, "outsider": 404} {
 		require.Equal(t, status, s.as(user).send("POST", path, login).status, user)
@@ -138,12 +138,12 @@ func TestRegistries(t *testing.T) {
 	require.Contains(t, got.body, `"host":"registry.example.org:5000","user":"robot"`)
 	require.NotContains(t, got.body, "s3cret")
 	require.NotContains(t, s.as("owner").send("GET", path, "").body, "s3cret")
-	require.NoError(t, s.node.Store().View(func(tx *state.Tx) error {
-		r, ok, err := tx.Registry(s.project, "registry.example.org:5000")
+	s.View(func(tx *state.Tx) error {
+		r, ok, err := tx.Registry(s.Project, "registry.example.org:5000")
 		require.True(t, ok)
 		require.NotContains(t, string(r.Sealed), "s3cret")
 		return err
-	}))
+	})
 	for body, answer := range map[string]string{
 		`{"host":"a b","user":"u","password":"p"}`:     `{"host":["Write the registry as images name it, such as registry.example.org or registry.example.org:5000, or docker.io."]}`,
 		`{"host":"docker.io","user":"","password":""}`: `{"user":["This field may not be blank."],"password":["This field may not be blank."]}`,

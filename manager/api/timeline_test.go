@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"kiosc/manager/service"
 )
 
 // told is what the tests read of the timeline.
@@ -35,14 +37,14 @@ func (t told) names() (names []string) {
 
 func TestTheTimelineTellsWhoDidWhat(t *testing.T) {
 	s := newSite(t)
-	c := s.container("One")
+	c := s.Container("One")
 	require.Equal(t, 200, s.as("contributor").send("POST", "/containers/api/start/"+c, "").status)
 	require.Equal(t, 409, s.as("contributor").send("POST", "/containers/api/start/"+c, "").status)
-	s.as("owner").do(201, "POST", "/project/api/roles/create/"+s.project, fmt.Sprintf(`{"role":"project guest","user":%q}`, s.users["outsider"]), nil)
-	s.as("owner").do(201, "POST", "/project/api/invites/create/"+s.project, `{"email":"x@example.org","role":"project guest"}`, nil)
+	s.as("owner").do(201, "POST", "/project/api/roles/create/"+s.Project, fmt.Sprintf(`{"role":"project guest","user":%q}`, s.Users["outsider"]), nil)
+	s.as("owner").do(201, "POST", "/project/api/invites/create/"+s.Project, `{"email":"x@example.org","role":"project guest"}`, nil)
 
 	var events told
-	s.as("owner").get("/timeline/api/list/"+s.project, &events)
+	s.as("owner").get("/timeline/api/list/"+s.Project, &events)
 	require.Equal(t, []string{"invite_create", "role_update", "container_task"}, events.names(), "what was refused has not happened")
 	require.Equal(t, "x@example.org", events.Results[0].Extra["email"])
 	start := events.Results[2]
@@ -51,25 +53,27 @@ func TestTheTimelineTellsWhoDidWhat(t *testing.T) {
 	require.Equal(t, "SUBMIT", start.Status[0].Type)
 	require.Equal(t, "One", start.Objects[0].Name)
 
-	s.as("guest").get("/timeline/api/list/"+s.project, &events)
+	s.as("guest").get("/timeline/api/list/"+s.Project, &events)
 	require.Equal(t, []string{"role_update", "container_task"}, events.names(), "invites are classified")
-	s.as("guest").get("/timeline/api/list/"+s.project+"?limit=1", &events)
+	s.as("guest").get("/timeline/api/list/"+s.Project+"?limit=1", &events)
 	require.Equal(t, []string{"role_update"}, events.names())
-	s.as("guest").get(fmt.Sprintf("/timeline/api/list/%s?limit=1&before=%d", s.project, *events.Before), &events)
+	s.as("guest").get(fmt.Sprintf("/timeline/api/list/%s?limit=1&before=%d", s.Project, *events.Before), &events)
 	require.Equal(t, []string{"container_task"}, events.names())
-	s.as("guest").get("/timeline/api/list/"+s.project+"?user=owner", &events)
+	s.as("guest").get("/timeline/api/list/"+s.Project+"?user=owner", &events)
 	require.Equal(t, []string{"role_update"}, events.names())
-	s.as("guest").get("/timeline/api/list/"+s.project+"?object="+c, &events)
+	s.as("guest").get("/timeline/api/list/"+s.Project+"?object="+c, &events)
 	require.Equal(t, []string{"container_task"}, events.names())
-	require.Equal(t, 400, s.as("guest").send("GET", "/timeline/api/list/"+s.project+"?limit=0", "").status)
+	require.Equal(t, 400, s.as("guest").send("GET", "/timeline/api/list/"+s.Project+"?limit=0", "").status)
 
 	require.Equal(t, 200, s.as("guest").send("GET", "/timeline/api/retrieve/"+start.UUID, "").status)
-	s.as("owner").get("/timeline/api/list/"+s.project+"?event_name=invite_create", &events)
+	s.as("owner").get("/timeline/api/list/"+s.Project+"?event_name=invite_create", &events)
 	require.Equal(t, 404, s.as("guest").send("GET", "/timeline/api/retrieve/"+events.Results[0].UUID, "").status)
 	fresh := newPerson(s, "newcomer")
-	require.Equal(t, 404, fresh.send("GET", "/timeline/api/list/"+s.project, "").status)
+	require.Equal(t, 404, fresh.send("GET", "/timeline/api/list/"+s.Project, "").status)
 	require.Equal(t, 404, fresh.send("GET", "/timeline/api/retrieve/"+start.UUID, "").status)
 	require.Equal(t, 403, s.as("owner").send("GET", "/timeline/api/list/site", "").status)
+	_, err := s.Service.CreateToken(t.Context(), actor(s, "owner"), service.TokenInput{Name: "test"})
+	require.NoError(t, err)
 	s.as("root").get("/timeline/api/list/site", &events)
 	require.Contains(t, events.names(), "token_create", "also what is of no project")
 }

@@ -16,17 +16,17 @@ type made struct {
 }
 
 func (s *site) create(body string) (m made) {
-	s.t.Helper()
-	got := s.as("contributor").send("POST", "/containers/api/create/"+s.project, body)
-	require.Equal(s.t, 201, got.status, got.body)
-	require.NoError(s.t, json.Unmarshal([]byte(got.body), &m))
+	s.T.Helper()
+	got := s.as("contributor").send("POST", "/containers/api/create/"+s.Project, body)
+	require.Equal(s.T, 201, got.status, got.body)
+	require.NoError(s.T, json.Unmarshal([]byte(got.body), &m))
 	return m
 }
 
 func TestPatchChangesWhatItNames(t *testing.T) {
 	s := newSite(t)
 	m := s.create(`{"title":"App","repository":"nginx","tag":"1","command":"run","environment":{"K":"old","A":1},"environment_secret_keys":"K"}`)
-	before, _ := s.read(m.UUID)
+	before, _ := s.Read(m.UUID)
 	got := s.as("contributor").send("PATCH", "/containers/api/update/"+m.UUID, `{"tag":"2","pull_policy":"always","gpus":"all",
 		"volumes":{"b":"/b","a":"/a"},"cpu_limit":1.5,"shared_memory":1048576,"max_lifetime":60,"read_only_root":true,"state":"failed"}`)
 	require.Equal(t, 200, got.status, got.body)
@@ -34,7 +34,7 @@ func TestPatchChangesWhatItNames(t *testing.T) {
 		`"cpu_limit":1.5`, `"pull_policy":"always"`, `"state":"initial"`} {
 		require.Contains(t, got.body, text)
 	}
-	after, _ := s.read(m.UUID)
+	after, _ := s.Read(m.UUID)
 	require.Equal(t, before.Secrets, after.Secrets, "a value that reads <masked> is kept")
 	require.Equal(t, []state.Volume{{Name: "a", Path: "/a"}, {Name: "b", Path: "/b"}}, after.Volumes)
 	require.Equal(t, state.AllGPUs, after.GPUs)
@@ -49,7 +49,7 @@ func TestPutReplacesTheDefinition(t *testing.T) {
 	require.JSONEq(t, `{"repository":["This field is required."]}`, missing.body)
 	got := s.as("owner").send("PUT", "/containers/api/update/"+m.UUID, `{"title":"App","repository":"httpd"}`)
 	require.Equal(t, 200, got.status, got.body)
-	c, _ := s.read(m.UUID)
+	c, _ := s.Read(m.UUID)
 	require.Equal(t, "httpd", c.Image())
 	require.Equal(t, []any{"", 60, 0}, []any{c.Command, c.Timeout, c.GPUs})
 
@@ -64,9 +64,9 @@ func TestPutReplacesTheDefinition(t *testing.T) {
 
 func TestUpdateRestartsARunningContainer(t *testing.T) {
 	s := newSite(t)
-	id := s.running("App")
+	id := s.Running("App")
 	require.Equal(t, 200, s.as("owner").send("PATCH", "/containers/api/update/"+id, `{"description":"new"}`).status)
-	c, _ := s.read(id)
+	c, _ := s.Read(id)
 	require.Equal(t, state.Restart, c.Action)
 	require.True(t, c.Pending())
 }
@@ -74,7 +74,7 @@ func TestUpdateRestartsARunningContainer(t *testing.T) {
 func TestMaskedValues(t *testing.T) {
 	s := newSite(t)
 	m := s.create(`{"title":"App","repository":"nginx","environment":{"K":"old","A":1},"environment_secret_keys":"K"}`)
-	before, _ := s.read(m.UUID)
+	before, _ := s.Read(m.UUID)
 	contributor, path := s.as("contributor"), "/containers/api/update/"+m.UUID
 	for body, answer := range map[string]string{
 		`{"environment_secret_keys":""}`:                                            `{"environment":["The value of \"K\" is hidden. Enter the value, or keep \"K\" among the secret keys."]}`,
@@ -88,26 +88,26 @@ func TestMaskedValues(t *testing.T) {
 		require.Equal(t, 400, got.status, body)
 		require.JSONEq(t, answer, got.body, body)
 	}
-	after, _ := s.read(m.UUID)
+	after, _ := s.Read(m.UUID)
 	require.Equal(t, before, after, "what is refused changes nothing")
-	created := contributor.send("POST", "/containers/api/create/"+s.project,
+	created := contributor.send("POST", "/containers/api/create/"+s.Project,
 		`{"title":"B","repository":"nginx","environment":{"K":"<masked>"},"environment_secret_keys":"K"}`)
 	require.Equal(t, 400, created.status)
-	created = contributor.send("POST", "/containers/api/create/"+s.project, `{"title":"B","repository":"nginx","environment":{"K":"<masked>"}}`)
+	created = contributor.send("POST", "/containers/api/create/"+s.Project, `{"title":"B","repository":"nginx","environment":{"K":"<masked>"}}`)
 	require.Equal(t, 400, created.status)
 
 	require.Equal(t, 200, contributor.send("PATCH", path, `{"environment":{"K":"another"}}`).status)
-	after, _ = s.read(m.UUID)
+	after, _ = s.Read(m.UUID)
 	require.NotEqual(t, before.Secrets["K"], after.Secrets["K"])
 	require.Equal(t, 200, contributor.send("PATCH", path, `{"environment":{"K":"shown"},"environment_secret_keys":null}`).status)
-	after, _ = s.read(m.UUID)
+	after, _ = s.Read(m.UUID)
 	require.Empty(t, after.Secrets)
 	require.JSONEq(t, `{"K":"shown"}`, string(after.Environment))
 }
 
 func TestWhoMayUpdate(t *testing.T) {
 	s := newSite(t)
-	id := s.container("App")
+	id := s.Container("App")
 	for user, status := range map[string]int{"guest": 403, "outsider": 404, "contributor": 200, "root": 200} {
 		require.Equal(t, status, s.as(user).send("PATCH", "/containers/api/update/"+id, `{}`).status, user)
 	}

@@ -72,7 +72,7 @@ func (s *Site) Container(title string) string {
 	at := time.Now().UTC()
 	c := state.Container{ID: uuid.NewString(), Project: s.Project, CreatedAt: at, ModifiedAt: at, Spec: state.Spec{
 		Title: title, Repository: "nginx", Tag: "latest", Port: 80, Path: "app/", Timeout: 60, MaxRetries: 5, InactivityDays: 7,
-		Environment: []byte(`{"B":"<masked>","A":1}`), SecretKeys: []string{"B"}}}
+		Environment: []byte(`{"B":"<masked>","A":1}`), SecretKeys: []string{"B"}}, Secrets: map[string][]byte{"B": []byte("sealed")}}
 	s.Do(&state.ContainerCreated{Container: c, User: "owner"})
 	return c.ID
 }
