@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -206,37 +205,26 @@ func (c *cell) send(method, path, body string, op *operation) verdict {
 		}
 		body = form.Encode()
 	}
-	addr := c.addr
-	if strings.HasPrefix(path, "/files/") {
-		addr = c.uploads
-	}
-	r, err := http.NewRequest(method, "http://"+addr+path, strings.NewReader(body))
-	require.NoError(c.t, err)
+	header := make(http.Header)
 	if body != "" {
-		r.Header.Set("Content-Type", kind)
+		header.Set("Content-Type", kind)
 	}
 	switch {
 	case c.who.token:
-		r.Header.Set("Authorization", "token "+c.who.secret)
+		header.Set("Authorization", "token "+c.who.secret)
 	case c.who.secret != "":
-		r.AddCookie(&http.Cookie{Name: webui.SessionCookie, Value: c.who.secret})
+		header.Set("Cookie", webui.SessionCookie+"="+c.who.secret)
 		if method != http.MethodGet {
-			r.Header.Set("X-CSRF-Token", auth.CSRFToken(c.who.secret))
+			header.Set("X-CSRF-Token", auth.CSRFToken(c.who.secret))
 		}
 	}
-	response, err := client.Do(r)
-	require.NoError(c.t, err, "%s %s", method, path)
-	defer response.Body.Close()
-	var text []byte
-	if response.Header.Get("Content-Type") != "text/event-stream" { // which would not end
-		text, err = io.ReadAll(response.Body)
-		require.NoError(c.t, err)
-	}
+	response, text, err := c.Send(method, path, strings.NewReader(body), header)
+	require.NoError(c.T, err, "%s %s", method, path)
 	return judge(response, text, op)
 }
 
 // judge says how somebody has fared by the answer.
-func judge(r *http.Response, text []byte, op *operation) verdict {
+func judge(r *http.Response, text string, op *operation) verdict {
 	switch {
 	case op != nil && op.bulk && r.StatusCode == http.StatusOK:
 		var out struct {
@@ -245,7 +233,7 @@ func judge(r *http.Response, text []byte, op *operation) verdict {
 				Detail    string
 			}
 		}
-		switch err := json.Unmarshal(text, &out); {
+		switch err := json.Unmarshal([]byte(text), &out); {
 		case err != nil || len(out.Results) != 1:
 			return verdict(text)
 		case out.Results[0].Submitted:
@@ -280,10 +268,9 @@ func withFile(field string) (body, kind string) {
 
 // strangers are not logged in, or no longer: nothing is done for them, and they learn nothing.
 func (w *walk) strangers() {
-	gone := w.user("gone", false)
-	secret, hash := auth.NewSecret("")
-	w.propose(&state.SessionOpened{Session: state.Session{Hash: hash, User: gone.ID, CreatedAt: gone.CreatedAt, ExpiresAt: farAway}})
-	w.propose(&state.UserChanged{ID: gone.ID, Active: new(false)})
+	gone := w.User("gone", false)
+	secret := w.Login(gone.ID)
+	w.Do(&state.UserChanged{ID: gone.ID, Active: new(false)})
 	for _, by := range []who{{name: "nobody"}, {name: "nobody", secret: secret}, {name: "nobody", token: true, secret: "kiosc_" + secret}} {
 		for _, op := range all() {
 			for _, request := range append(slices.Clone(op.rest), op.pages...) {

@@ -1,6 +1,7 @@
 package matrix_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kiosc/cluster/state"
+	"kiosc/manager/managertest"
 	"kiosc/manager/service"
 )
 
@@ -35,7 +37,7 @@ func (c *cell) id(kind string) string {
 	}
 	if at[key] == "" {
 		make, known := objects[kind]
-		require.True(c.t, known, kind)
+		require.True(c.T, known, kind)
 		at[key] = make(c)
 	}
 	return at[key]
@@ -48,31 +50,31 @@ func init() {
 	objects = map[string]func(c *cell) string{
 		"project":   func(c *cell) string { return c.place.id },
 		"above":     func(c *cell) string { return c.place.above },
-		"node":      func(*cell) string { return dockerHost },
+		"node":      func(*cell) string { return managertest.Host },
 		"me":        func(c *cell) string { return c.users[c.who.name].ID },
 		"root":      func(c *cell) string { return c.users["root"].ID },
 		"container": func(c *cell) string { return c.container() },
 		"modified": func(c *cell) string {
-			view, err := c.service.Container(service.Operator(), c.id("container"))
-			require.NoError(c.t, err)
+			view, err := c.Service.Container(service.Operator(), c.id("container"))
+			require.NoError(c.T, err)
 			return view.ModifiedAt.Format(time.RFC3339Nano)
 		},
 		"running":  func(c *cell) string { return c.containerAs(state.Running) },
 		"paused":   func(c *cell) string { return c.containerAs(state.Paused) },
 		"doomed":   func(c *cell) string { return c.doomed() },
-		"stranger": func(c *cell) string { return c.user("user"+uuid.NewString()[:8], false).ID },
+		"stranger": func(c *cell) string { return c.User("user"+uuid.NewString()[:8], false).ID },
 		"stranger name": func(c *cell) string {
-			u, err := c.service.UserByID(service.Operator(), c.id("stranger"))
-			require.NoError(c.t, err)
+			u, err := c.Service.UserByID(service.Operator(), c.id("stranger"))
+			require.NoError(c.T, err)
 			return u.Name
 		},
-		"member":     func(c *cell) string { return c.user("user"+uuid.NewString()[:8], false).ID },
+		"member":     func(c *cell) string { return c.User("user"+uuid.NewString()[:8], false).ID },
 		"membership": func(c *cell) string { return c.assign(c.place.id, c.place.upstream, c.id("member"), state.Contributor) },
-		"deputy":     func(c *cell) string { return c.user("user"+uuid.NewString()[:8], false).ID },
+		"deputy":     func(c *cell) string { return c.User("user"+uuid.NewString()[:8], false).ID },
 		"delegation": func(c *cell) string { return c.assign(c.place.id, c.place.upstream, c.id("deputy"), state.Delegate) },
 		"invite": func(c *cell) string {
-			i, _, err := c.service.Invite(c.ctx, service.Operator(), c.place.id, service.InviteInput{Email: "a@example.org", Role: state.Guest})
-			require.NoError(c.t, err)
+			i, _, err := c.Service.Invite(c.ctx, service.Operator(), c.place.id, service.InviteInput{Email: "a@example.org", Role: state.Guest})
+			require.NoError(c.T, err)
 			return i.ID
 		},
 		"folder":                 func(c *cell) string { return c.folder(c.users["root"].ID) },
@@ -85,13 +87,13 @@ func init() {
 		"site template modified": func(c *cell) string { return c.templateModified(c.id("site template")) },
 		"registry": func(c *cell) string {
 			host := title() + ".example.org"
-			_, err := c.service.SetRegistry(c.ctx, service.Operator(), c.place.id, service.RegistryInput{Host: host, User: "u", Password: "p"})
-			require.NoError(c.t, err)
+			_, err := c.Service.SetRegistry(c.ctx, service.Operator(), c.place.id, service.RegistryInput{Host: host, User: "u", Password: "p"})
+			require.NoError(c.T, err)
 			return host
 		},
 		"site": func(c *cell) string {
-			made, err := c.service.AddRemoteSite(c.ctx, service.Operator(), service.RemoteSiteInput{Name: title(), URL: "https://target.example.org"})
-			require.NoError(c.t, err)
+			made, err := c.Service.AddRemoteSite(c.ctx, service.Operator(), service.RemoteSiteInput{Name: title(), URL: "https://target.example.org"})
+			require.NoError(c.T, err)
 			return made.ID
 		},
 		"event": func(c *cell) string {
@@ -99,8 +101,8 @@ func init() {
 			return c.lastEvent()
 		},
 		"classified event": func(c *cell) string {
-			_, _, err := c.service.Invite(c.ctx, service.Operator(), c.place.id, service.InviteInput{Email: "a@example.org", Role: state.Guest})
-			require.NoError(c.t, err)
+			_, _, err := c.Service.Invite(c.ctx, service.Operator(), c.place.id, service.InviteInput{Email: "a@example.org", Role: state.Guest})
+			require.NoError(c.T, err)
 			return c.lastEvent()
 		},
 		"disposable": func(c *cell) string {
@@ -112,8 +114,8 @@ func init() {
 			return id
 		},
 		"disposable title": func(c *cell) string {
-			view, err := c.service.Project(service.Operator(), c.id("disposable"))
-			require.NoError(c.t, err)
+			view, err := c.Service.Project(service.Operator(), c.id("disposable"))
+			require.NoError(c.T, err)
 			return view.Title
 		},
 	}
@@ -121,9 +123,9 @@ func init() {
 
 // lastEvent is the newest in the place's timeline.
 func (c *cell) lastEvent() string {
-	events, err := c.service.Timeline(service.Operator(), c.place.id, service.EventFilter{Limit: 1})
-	require.NoError(c.t, err)
-	require.NotEmpty(c.t, events)
+	events, err := c.Service.Timeline(service.Operator(), c.place.id, service.EventFilter{Limit: 1})
+	require.NoError(c.T, err)
+	require.NotEmpty(c.T, events)
 	return events[0].ID
 }
 
@@ -131,7 +133,7 @@ func (c *cell) container() string {
 	at := time.Now().UTC().Add(-time.Hour)
 	made := state.Container{ID: uuid.NewString(), Project: c.place.id, CreatedAt: at, ModifiedAt: at, Spec: state.Spec{Title: title(),
 		Repository: "nginx", Tag: "latest", Port: 80, Timeout: 60, MaxRetries: 5, InactivityDays: 7}}
-	c.propose(&state.ContainerCreated{Container: made, User: "root"})
+	c.Do(&state.ContainerCreated{Container: made, User: "root"})
 	return made.ID
 }
 
@@ -140,37 +142,25 @@ func title() string { return "x" + uuid.NewString()[:8] }
 
 func (c *cell) containerAs(want state.State) string {
 	id := c.container()
-	c.propose(&state.ActionRequested{Container: id, Action: state.Start, User: "root", Time: time.Now().UTC().Add(-time.Hour)})
-	c.report(id, want)
+	c.Report(id, want)
 	return id
-}
-
-// report says for the Docker host that an action is over.
-func (w *world) report(id string, to state.State) {
-	if to == "" {
-		to = state.Running
-	}
-	view, err := w.service.Container(service.Operator(), id)
-	require.NoError(w.t, err)
-	w.propose(&state.ContainerPlaced{Container: id, Generation: view.Generation, Node: dockerHost})
-	w.propose(&state.ContainerReported{Container: id, Node: dockerHost, Generation: view.Generation, Seq: view.ReportSeq + 1, Done: true,
-		State: to, DockerID: "d0c4e7", IP: "172.30.0.2", Time: time.Now().UTC().Add(-time.Hour)})
 }
 
 // settle deletes the cell's project, so that lists stay short, and does for the Docker host what was asked of the cell's containers: so many may wait only.
 func (c *cell) settle() {
 	if id := c.made["disposable"]; id != "" && !c.place.upstream {
-		if _, err := c.service.Project(service.Operator(), id); err == nil {
-			require.NoError(c.t, c.service.DeleteProject(c.ctx, service.Operator(), id))
+		if _, err := c.Service.Project(service.Operator(), id); err == nil {
+			require.NoError(c.T, c.Service.DeleteProject(c.ctx, service.Operator(), id))
 		}
 	}
 	for _, kind := range []string{"container", "running", "paused"} {
 		if id := c.made[kind]; id != "" {
-			view, err := c.service.Container(service.Operator(), id)
+			view, err := c.Service.Container(service.Operator(), id)
 			if err != nil || !view.Pending() {
 				continue
 			}
-			c.report(id, map[state.Action]state.State{state.Stop: state.Exited, state.Pause: state.Paused, state.Delete: state.Deleted}[view.Action])
+			to := map[state.Action]state.State{state.Stop: state.Exited, state.Pause: state.Paused, state.Delete: state.Deleted}[view.Action]
+			c.Report(id, cmp.Or(to, state.Running))
 		}
 	}
 }
@@ -188,15 +178,15 @@ func (c *cell) doomed() string {
 }
 
 func (w *world) removeWhenAsked(ctx context.Context, id string) {
-	changed, stop := w.service.Watch(id)
+	changed, stop := w.Service.Watch(id)
 	defer stop()
 	for {
-		view, err := w.service.Container(service.Operator(), id)
+		view, err := w.Service.Container(service.Operator(), id)
 		if err != nil {
 			return // deleted with its project
 		}
 		if view.Pending() {
-			w.report(id, state.Deleted)
+			w.Report(id, state.Deleted)
 			return
 		}
 		select {
@@ -210,7 +200,7 @@ func (w *world) removeWhenAsked(ctx context.Context, id string) {
 func (c *cell) folder(owner string) string {
 	at := time.Now().UTC()
 	d := state.Folder{ID: uuid.NewString(), Project: c.place.id, Name: title(), Owner: owner, CreatedAt: at, ModifiedAt: at}
-	c.propose(&state.FolderAdded{Folder: d})
+	c.Do(&state.FolderAdded{Folder: d})
 	return d.ID
 }
 
@@ -218,8 +208,8 @@ func (c *cell) file(owner string) string {
 	at, content := time.Now().UTC(), []byte("hello")
 	limits := service.FileSettings{}.OrDefaults().Limits
 	upload, sum := uuid.NewString(), sha256.Sum256(content)
-	c.propose(&state.ChunkUploaded{Upload: upload, Project: c.place.id, User: owner, Data: content, At: at, Limits: limits})
+	c.Do(&state.ChunkUploaded{Upload: upload, Project: c.place.id, User: owner, Data: content, At: at, Limits: limits})
 	f := state.File{ID: uuid.NewString(), Project: c.place.id, Name: title(), Owner: owner, CreatedAt: at, ModifiedAt: at, ContentType: "text/plain"}
-	c.propose(&state.FileAdded{File: f, Content: state.UploadedContent{Upload: upload, Chunks: 1, Size: int64(len(content)), Hash: sum[:]}})
+	c.Do(&state.FileAdded{File: f, Content: state.UploadedContent{Upload: upload, Chunks: 1, Size: int64(len(content)), Hash: sum[:]}})
 	return f.ID
 }

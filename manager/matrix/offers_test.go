@@ -2,7 +2,6 @@ package matrix_test
 
 import (
 	"html"
-	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -98,19 +97,9 @@ func (w *walk) offered(page, action, name string) {
 }
 
 func (w *world) get(name, path string) (status int, text string) {
-	addr := w.addr
-	if strings.HasPrefix(path, "/files/") {
-		addr = w.uploads
-	}
-	r, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
-	require.NoError(w.t, err)
-	r.AddCookie(&http.Cookie{Name: webui.SessionCookie, Value: w.session[name].secret})
-	answer, err := client.Do(r)
-	require.NoError(w.t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	require.NoError(w.t, err)
-	return answer.StatusCode, string(body)
+	answer, text, err := w.Send(http.MethodGet, path, nil, http.Header{"Cookie": {webui.SessionCookie + "=" + w.session[name].secret}})
+	require.NoError(w.T, err)
+	return answer.StatusCode, text
 }
 
 // TestLists compares what lists show with who may find what.

@@ -62,7 +62,7 @@ func (k kind) has(p *place) bool {
 
 func act(kind string, action state.Action) func(c *cell, a service.Actor) error {
 	return func(c *cell, a service.Actor) error {
-		_, err := c.service.Act(c.ctx, a, c.id(kind), action)
+		_, err := c.Service.Act(c.ctx, a, c.id(kind), action)
 		return err
 	}
 }
@@ -84,54 +84,54 @@ const specForm = "title={n}&repository=nginx&tag=latest&container_port=80&timeou
 
 var containerOperations = []operation{
 	{name: "list containers", right: auth.ViewContainer,
-		call: func(c *cell, a service.Actor) error { _, err := c.service.Containers(a, c.place.id); return err },
+		call: func(c *cell, a service.Actor) error { _, err := c.Service.Containers(a, c.place.id); return err },
 		rest: []string{"GET /containers/api/{project}"}, pages: []string{"GET /containers/{project}"}},
 	{name: "see a container", right: auth.ViewContainer, sees: auth.ViewContainer,
-		call:  func(c *cell, a service.Actor) error { _, err := c.service.Container(a, c.id("container")); return err },
+		call:  func(c *cell, a service.Actor) error { _, err := c.Service.Container(a, c.id("container")); return err },
 		rest:  []string{"GET /containers/api/detail/{container}"},
 		pages: []string{"GET /containers/detail/{container}", "GET /containers/ajax/get-dynamic-details/{container}", "GET /containers/ajax/events/{container}"}},
 	{name: "see what a container uses", right: auth.ViewContainer, sees: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			_, err := c.service.ContainerFigures(c.ctx, a, c.id("container"))
+			_, err := c.Service.ContainerFigures(c.ctx, a, c.id("container"))
 			return err
 		},
 		rest: []string{"GET /containers/api/stats/{container}"}, pages: []string{"GET /containers/ajax/figures/container/{container}"}},
 	{name: "see what a project uses", right: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			_, err := c.service.ProjectFigures(c.ctx, a, c.place.id)
+			_, err := c.Service.ProjectFigures(c.ctx, a, c.place.id)
 			return err
 		},
 		rest: []string{"GET /containers/api/stats/project/{project}"}, pages: []string{"GET /containers/ajax/figures/project/{project}"}},
 	{name: "see a project's quota", right: auth.ViewContainer,
-		call: func(c *cell, a service.Actor) error { _, err := c.service.Quota(a, c.place.id); return err },
+		call: func(c *cell, a service.Actor) error { _, err := c.Service.Quota(a, c.place.id); return err },
 		rest: []string{"GET /containers/api/quota/{project}"}},
 	{name: "see a log", right: auth.ViewLogs, sees: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			_, _, err := c.service.Logs(a, c.id("container"), service.LogFilter{}, 10)
+			_, _, err := c.Service.Logs(a, c.id("container"), service.LogFilter{}, 10)
 			return err
 		},
 		rest: []string{"GET /containers/api/logs/{container}", "GET /containers/api/logs/{container}/download"}},
 	{name: "follow a log", right: auth.ViewLogs, sees: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			_, _, _, err := c.service.LogsSince(a, c.id("container"), service.LogFilter{}, 0)
+			_, _, _, err := c.Service.LogsSince(a, c.id("container"), service.LogFilter{}, 0)
 			return err
 		}},
 	{name: "read a whole log", right: auth.ViewLogs, sees: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			return c.service.WriteLog(io.Discard, a, c.id("container"), service.LogFilter{}, true, time.UTC)
+			return c.Service.WriteLog(io.Discard, a, c.id("container"), service.LogFilter{}, true, time.UTC)
 		}},
 	{name: "create a container", right: auth.CreateContainer,
 		call: func(c *cell, a service.Actor) error {
-			_, err := c.service.CreateContainer(c.ctx, a, c.place.id, service.ContainerInput{Spec: spec()})
+			_, err := c.Service.CreateContainer(c.ctx, a, c.place.id, service.ContainerInput{Spec: spec()})
 			return err
 		},
 		rest:  []string{`POST /containers/api/create/{project} {"title":"{n}","repository":"nginx"}`},
 		pages: []string{"GET /containers/create/{project}", "POST /containers/create/{project} " + specForm}},
 	{name: "change a container", right: auth.EditContainer, sees: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			now, err := c.service.Container(service.Operator(), c.id("container"))
+			now, err := c.Service.Container(service.Operator(), c.id("container"))
 			if err == nil {
-				_, _, err = c.service.UpdateContainer(c.ctx, a, now.ID, service.ContainerInput{Spec: spec()}, now.ModifiedAt)
+				_, _, err = c.Service.UpdateContainer(c.ctx, a, now.ID, service.ContainerInput{Spec: spec()}, now.ModifiedAt)
 			}
 			return err
 		},
@@ -139,7 +139,7 @@ var containerOperations = []operation{
 			`PUT /containers/api/update/{container} {"title":"{n}","repository":"nginx"}`},
 		pages: []string{"GET /containers/update/{container}", "POST /containers/update/{container} date_modified={modified}&" + specForm}},
 	{name: "delete a container", right: auth.DeleteContainer, sees: auth.ViewContainer,
-		call: func(c *cell, a service.Actor) error { return c.service.Delete(c.ctx, a, c.id("doomed")) },
+		call: func(c *cell, a service.Actor) error { return c.Service.Delete(c.ctx, a, c.id("doomed")) },
 		rest: []string{"DELETE /containers/api/delete/{doomed}"}, pages: []string{"GET /containers/delete/{container}", "POST /containers/delete/{doomed}"}},
 	{name: "start", right: auth.StartContainer, sees: auth.ViewContainer, call: act("container", state.Start),
 		rest: []string{"POST /containers/api/start/{container}"}, pages: []string{"POST /containers/start/{container}"}},
@@ -161,7 +161,7 @@ var containerOperations = []operation{
 		rest: []string{`POST /containers/api/bulk {"action":"delete","containers":["{container}"]}`}},
 	{name: "start by the lobby", right: auth.ProxyContainer, sees: auth.ViewContainer,
 		call: func(c *cell, a service.Actor) error {
-			_, err := c.service.Open(c.ctx, a, c.id("container"))
+			_, err := c.Service.Open(c.ctx, a, c.id("container"))
 			return err
 		},
 		pages: []string{"GET /containers/proxy/lobby/{container}", "POST /containers/proxy/lobby/{container}"}},
@@ -171,7 +171,7 @@ var containerOperations = []operation{
 
 func selected(kind string, action state.Action) func(c *cell, a service.Actor) error {
 	return func(c *cell, a service.Actor) error {
-		outcomes, err := c.service.ActAll(c.ctx, a, []string{c.id(kind)}, action)
+		outcomes, err := c.Service.ActAll(c.ctx, a, []string{c.id(kind)}, action)
 		if err == nil {
 			err = outcomes[0].Err
 		}
@@ -183,20 +183,20 @@ func selected(kind string, action state.Action) func(c *cell, a service.Actor) e
 func openApp(c *cell, _ service.Actor) error {
 	container := c.id("running")
 	if c.who.token {
-		_, err := c.service.OpenApp("", c.who.secret, container)
+		_, err := c.Service.OpenApp("", c.who.secret, container)
 		return err
 	}
-	if _, err := c.service.OpenApp(c.who.secret, "", container); err != nil {
+	if _, err := c.Service.OpenApp(c.who.secret, "", container); err != nil {
 		return err
 	}
-	code, err := c.service.AppCode(c.who.secret, container, "browser")
+	code, err := c.Service.AppCode(c.who.secret, container, "browser")
 	if err != nil {
 		return err
 	}
-	cookie, _, err := c.service.UseAppCode(context.Background(), code, container, "browser")
+	cookie, _, err := c.Service.UseAppCode(context.Background(), code, container, "browser")
 	if err != nil {
 		return err
 	}
-	_, err = c.service.OpenAppByCookie(cookie, container)
+	_, err = c.Service.OpenAppByCookie(cookie, container)
 	return err
 }

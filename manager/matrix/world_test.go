@@ -2,33 +2,23 @@ package matrix_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
-	"net/http"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
-	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
-	"kiosc/cluster/consensus"
-	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
 	"kiosc/cluster/wire"
 	"kiosc/manager/api"
-	"kiosc/manager/auth"
 	"kiosc/manager/figures"
-	"kiosc/manager/incoming"
+	"kiosc/manager/managertest"
 	"kiosc/manager/service"
 	"kiosc/webui"
 )
-
-const patience = 60 * time.Second
 
 // people have a role in each project: finder and inherited from the category above, grouped by a group of a directory, nobody
 // none, and root is a superuser. The others have what they are called by a role of their own.
@@ -60,15 +50,11 @@ type who struct {
 	project      string
 }
 
-// world is a Kiosc of one node with its pages and its API on real ports.
+// world is a Kiosc with its pages and its API.
 type world struct {
-	t       *testing.T
+	*managertest.Site
 	manual  manual
-	node    *consensus.Node
-	service *service.Service
 	app     *fiber.App
-	addr    string
-	uploads string // as addr, of the server for paths below /files/
 	users   map[string]state.User
 	session map[string]who
 	token   map[string]who
@@ -77,104 +63,38 @@ type world struct {
 	ctx     context.Context
 }
 
-const dockerHost = "6c1f3a52-7d1c-4d1f-9a53-0d7a8d1f7b11"
-
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, manual: readManual(t), users: make(map[string]state.User), session: make(map[string]who), token: make(map[string]who)}
-	ctx, cancel := context.WithCancel(context.Background())
-	w.ctx = ctx
-	dir := t.TempDir()
-	store, err := state.Open(filepath.Join(dir, "state.db"))
-	require.NoError(t, err)
-	layer, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	w := &world{Site: managertest.New(t, service.Settings{LocalUsers: true}), manual: readManual(t), users: make(map[string]state.User),
+		session: make(map[string]who), token: make(map[string]who), ctx: t.Context()}
+	t.Cleanup(w.hosts.Wait)
+	w.Service.UseTasks(noTasks{})
+	w.Service.UseFigures(noFigures{})
+	w.Service.UseCluster(noCluster{})
+	w.Service.UseStocks(noStocks{})
 	quiet := slog.New(slog.DiscardHandler)
-	w.node, err = consensus.Open(consensus.Config{Dir: filepath.Join(dir, "raft"), NodeID: "n1", Store: store, Layer: loopback{layer},
-		Logger: quiet, Bootstrap: true})
+	rest := api.New(w.Service, api.Options{Logger: quiet, SessionCookie: webui.SessionCookie})
+	ui, err := webui.New(w.Service, webui.Options{Logger: quiet, Zone: time.UTC, AppHosts: appHosts{}, OpenAPI: rest.Description})
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		cancel()
-		w.hosts.Wait()
-		require.NoError(t, w.node.Close())
-		require.NoError(t, store.Close())
+	w.app = managertest.NewApp(rest.ErrorHandler(ui.ErrorHandler))
+	rest.Register(w.app)
+	ui.Register(w.app)
+	w.Serve(w.app, func() {
+		ui.Close()
+		rest.Close()
 	})
-	wait, done := context.WithTimeout(ctx, patience)
-	defer done()
-	require.NoError(t, w.node.WaitLeader(wait))
-	w.service = service.New(w.node, sealer{}, noProgress{}, service.Settings{LocalUsers: true}, quiet)
-	w.service.UseTasks(noTasks{})
-	w.service.UseFigures(noFigures{})
-	w.service.UseCluster(noCluster{})
-	w.service.UseStocks(noStocks{})
-	w.serve(quiet)
 	w.fill()
 	return w
 }
 
-func (w *world) serve(quiet *slog.Logger) {
-	rest := api.New(w.service, api.Options{Logger: quiet, SessionCookie: webui.SessionCookie})
-	ui, err := webui.New(w.service, webui.Options{Logger: quiet, Zone: time.UTC, AppHosts: appHosts{}, OpenAPI: rest.Description})
-	require.NoError(w.t, err)
-	w.app = fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 16 << 20, Immutable: true,
-		ErrorHandler: rest.ErrorHandler(ui.ErrorHandler)})
-	rest.Register(w.app)
-	ui.Register(w.app)
-	w.app.Handler()
-	uploads := incoming.Server(w.app)
-	for _, one := range []struct {
-		addr  *string
-		serve func(net.Listener) error
-	}{{&w.addr, w.app.Listener}, {&w.uploads, uploads.Serve}} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(w.t, err)
-		*one.addr = listener.Addr().String()
-		w.hosts.Add(1)
-		go func() {
-			defer w.hosts.Done()
-			if err := one.serve(listener); err != nil {
-				w.t.Error(err)
-			}
-		}()
-	}
-	w.t.Cleanup(func() {
-		ui.Close()
-		rest.Close()
-		client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		require.NoError(w.t, errors.Join(w.app.ShutdownWithContext(ctx), uploads.ShutdownWithContext(ctx)))
-	})
-}
-
-var client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 16},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-
-func (w *world) propose(c state.Command) any {
-	w.t.Helper()
-	v, err := w.node.Propose(w.ctx, c)
-	require.NoError(w.t, err, "%T", c)
-	return v
-}
-
-func (w *world) user(name string, superuser bool) state.User {
-	u := state.User{ID: uuid.NewString(), Name: name, Active: true, Superuser: superuser}
-	w.propose(&state.UserCreated{User: u})
-	return u
-}
-
 func (w *world) fill() {
-	w.propose(&state.ClusterInitialized{Cluster: state.Cluster{ID: uuid.NewString(), CreatedAt: time.Now().UTC()}})
-	w.propose(&state.NodeRegistered{Node: state.Node{ID: dockerHost, Name: "docker-1", Role: state.AgentNode}})
+	w.Bootstrap()
 	for _, name := range people {
-		w.users[name] = w.user(name, name == "root")
-		secret, hash := auth.NewSecret("")
-		now := time.Now().UTC()
-		w.propose(&state.SessionOpened{Session: state.Session{Hash: hash, User: w.users[name].ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}})
-		w.session[name] = who{name: name, secret: secret}
+		w.users[name] = w.User(name, name == "root")
+		w.session[name] = who{name: name, secret: w.Login(w.users[name].ID)}
 		w.token[name] = w.newToken(name, state.ScopeAll, "")
 	}
 	above, upstream := uuid.NewString(), uuid.NewString()
-	w.propose(&state.ProjectCreated{Owner: w.users["root"].ID, Project: state.Project{ID: above, Title: "Animals", Type: state.TypeCategory}})
+	w.Do(&state.ProjectCreated{Owner: w.users["root"].ID, Project: state.Project{ID: above, Title: "Animals", Type: state.TypeCategory}})
 	w.takeUpstream(state.UpstreamProject{ID: upstream, Title: "Plants", Type: state.TypeCategory, Owner: w.users["root"].ID})
 	w.places = []*place{
 		{name: "project", above: above}, {name: "archived project", above: above, archived: true},
@@ -192,7 +112,7 @@ func (w *world) fill() {
 		w.make(p, p.id)
 		grouped = append(grouped, state.GroupRole{Project: p.id, Role: otherRoles["grouped"]})
 	}
-	w.propose(&state.GroupRolesSet{User: w.users["grouped"].ID, Roles: grouped})
+	w.Do(&state.GroupRolesSet{User: w.users["grouped"].ID, Roles: grouped})
 }
 
 // make makes a project or category like a place, with everybody's own roles.
@@ -205,7 +125,7 @@ func (w *world) make(p *place, id string) {
 	if p.upstream {
 		w.takeUpstream(state.UpstreamProject{ID: id, Parent: p.above, Title: title, Type: kind, Owner: owner, Assignment: uuid.NewString()})
 	} else {
-		w.propose(&state.ProjectCreated{Owner: owner, Assignment: uuid.NewString(),
+		w.Do(&state.ProjectCreated{Owner: owner, Assignment: uuid.NewString(),
 			Project: state.Project{ID: id, Parent: p.above, Title: title, Type: kind, PublicAccess: p.public}})
 	}
 	for name, role := range ownRoles {
@@ -214,7 +134,7 @@ func (w *world) make(p *place, id string) {
 		}
 	}
 	if p.archived {
-		w.propose(&state.ProjectChanged{ID: id, Archived: new(true), At: time.Now().UTC()})
+		w.Do(&state.ProjectChanged{ID: id, Archived: new(true), At: time.Now().UTC()})
 	}
 }
 
@@ -225,7 +145,7 @@ func (w *world) assign(project string, upstream bool, user string, role state.Ro
 		w.take(&state.UpstreamTaken{ID: uuid.NewString(), At: time.Now().UTC(),
 			Roles: []state.UpstreamRole{{ID: id, Project: project, User: user, Role: role}}})
 	} else {
-		w.propose(&state.RoleAssigned{ID: id, Project: project, User: user, Role: role})
+		w.Do(&state.RoleAssigned{ID: id, Project: project, User: user, Role: role})
 	}
 	return id
 }
@@ -235,49 +155,25 @@ func (w *world) takeUpstream(p state.UpstreamProject) {
 }
 
 func (w *world) take(c *state.UpstreamTaken) {
-	tally, ok := w.propose(c).(state.UpstreamTally)
-	require.True(w.t, ok)
-	require.Empty(w.t, tally.Skipped)
+	tally, ok := w.Do(c).(state.UpstreamTally)
+	require.True(w.T, ok)
+	require.Empty(w.T, tally.Skipped)
 }
 
 func (w *world) newToken(name string, scope state.Scope, project string) who {
-	secret, hash := auth.NewSecret(auth.TokenPrefix)
-	w.propose(&state.TokenCreated{Token: state.Token{ID: uuid.NewString(), Hash: hash, User: w.users[name].ID, Name: "test",
-		CreatedAt: time.Now().UTC(), Scope: scope, Project: project}})
+	secret := w.Token(w.users[name].ID, scope, project)
 	return who{name: name, secret: secret, token: true, scope: scope, project: project}
 }
 
 // actor is somebody as service knows them.
 func (w *world) actor(of who) service.Actor {
-	a, err := w.service.BySession(of.secret)
+	a, err := w.Service.BySession(of.secret)
 	if of.token {
-		a, err = w.service.ByToken(of.secret)
+		a, err = w.Service.ByToken(of.secret)
 	}
-	require.NoError(w.t, err)
+	require.NoError(w.T, err)
 	return a
 }
-
-// loopback lets a Raft node of one talk to itself.
-type loopback struct{ net.Listener }
-
-func (loopback) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
-}
-
-// sealer encrypts with a key that is no secret.
-type sealer struct{}
-
-func (sealer) Seal(plain []byte, context string) ([]byte, error) {
-	return pki.Seal(make([]byte, 32), plain, context)
-}
-
-func (sealer) Open(sealed []byte, context string) ([]byte, error) {
-	return pki.Open(make([]byte, 32), sealed, context)
-}
-
-type noProgress struct{}
-
-func (noProgress) Progress(string) (string, int) { return "", -1 }
 
 type noTasks struct{}
 
