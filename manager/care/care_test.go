@@ -4,18 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
-	"kiosc/cluster/consensus"
 	"kiosc/cluster/state"
 	"kiosc/manager/care"
+	"kiosc/manager/managertest"
 )
 
 const (
@@ -26,7 +23,7 @@ const (
 // fixture is a Care on a cluster of one. Containers tell of times that are past.
 type fixture struct {
 	*testing.T
-	node *consensus.Node
+	node *managertest.Node
 	care *care.Care
 	used map[string]float64 // seconds of CPU over the last five minutes; what is missing isn't known
 	net  map[string]uint64
@@ -34,26 +31,11 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Parallel()
-	dir := t.TempDir()
-	store, err := state.Open(filepath.Join(dir, "state.db"))
-	require.NoError(t, err)
-	layer, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	node, err := consensus.Open(consensus.Config{Dir: filepath.Join(dir, "raft"), NodeID: "m1", Store: store,
-		Layer: loopback{layer}, Logger: slog.New(slog.DiscardHandler), Bootstrap: true})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, node.Close())
-		require.NoError(t, store.Close())
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	require.NoError(t, node.WaitLeader(ctx))
-	f := &fixture{T: t, node: node, used: make(map[string]float64), net: make(map[string]uint64)}
-	f.care = care.New(care.Config{Node: node, Figures: f, MaxInactivity: 7, Logger: slog.New(slog.DiscardHandler)})
-	f.propose(&state.UserCreated{User: state.User{ID: "u1", Name: "ana", Active: true}})
-	f.propose(&state.ProjectCreated{Project: state.Project{ID: "p1", Title: "Mice", Type: state.TypeProject}, Owner: "u1"})
-	f.propose(&state.NodeRegistered{Node: state.Node{ID: "n1", Name: "host1"}})
+	f := &fixture{T: t, node: managertest.NewNode(t), used: make(map[string]float64), net: make(map[string]uint64)}
+	f.care = care.New(care.Config{Node: f.node, Figures: f, MaxInactivity: 7, Logger: slog.New(slog.DiscardHandler)})
+	f.node.Do(&state.UserCreated{User: state.User{ID: "u1", Name: "ana", Active: true}})
+	f.node.Do(&state.ProjectCreated{Project: state.Project{ID: "p1", Title: "Mice", Type: state.TypeProject}, Owner: "u1"})
+	f.node.Do(&state.NodeRegistered{Node: state.Node{ID: "n1", Name: "host1"}})
 	return f
 }
 
@@ -61,13 +43,6 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) Recent(container string, _ time.Duration) (float64, uint64, bool) {
 	cpu, known := f.used[container]
 	return cpu, f.net[container], known
-}
-
-func (f *fixture) propose(c state.Command) any {
-	f.Helper()
-	v, err := f.node.Propose(context.Background(), c)
-	require.NoError(f, err)
-	return v
 }
 
 func ago(d time.Duration) time.Time { return time.Now().UTC().Add(-d) }
@@ -80,7 +55,7 @@ func (f *fixture) container(id string, action state.Action, to state.State, sinc
 	if spec != nil {
 		spec(&c.Spec)
 	}
-	f.propose(&state.ContainerCreated{Container: c, User: "ana"})
+	f.node.Do(&state.ContainerCreated{Container: c, User: "ana"})
 	f.act(id, state.Start, state.Running, since)
 	if action != state.Start || to != state.Running {
 		if action != state.Start {
@@ -93,7 +68,7 @@ func (f *fixture) container(id string, action state.Action, to state.State, sinc
 
 func (f *fixture) act(id string, action state.Action, to state.State, since time.Duration) {
 	f.Helper()
-	f.propose(&state.ActionRequested{Container: id, Action: action, User: "ana", Time: ago(since)})
+	f.node.Do(&state.ActionRequested{Container: id, Action: action, User: "ana", Time: ago(since)})
 	f.done(id, to, since)
 }
 
@@ -102,9 +77,9 @@ func (f *fixture) done(id string, to state.State, since time.Duration) {
 	f.Helper()
 	c := f.read(id)
 	if c.Node == "" {
-		f.propose(&state.ContainerPlaced{Container: id, Generation: c.Generation, Node: "n1"})
+		f.node.Do(&state.ContainerPlaced{Container: id, Generation: c.Generation, Node: "n1"})
 	}
-	f.propose(&state.ContainerReported{Container: id, Node: "n1", Generation: c.Generation, Seq: c.ReportSeq + 1, Done: true, State: to,
+	f.node.Do(&state.ContainerReported{Container: id, Node: "n1", Generation: c.Generation, Seq: c.ReportSeq + 1, Done: true, State: to,
 		DockerID: fmt.Sprint(id, "-", c.Generation), Began: ago(since), StartedAt: ago(since), Time: ago(since)})
 }
 
@@ -118,34 +93,34 @@ func (f *fixture) failAgain(id string, since time.Duration) {
 // observe reports what became of the Docker container by itself.
 func (f *fixture) observe(id string, to state.State, since time.Duration) {
 	f.Helper()
-	f.propose(&state.ContainerReported{Container: id, Node: "n1", State: to, DockerID: f.read(id).DockerID, Began: ago(since),
+	f.node.Do(&state.ContainerReported{Container: id, Node: "n1", State: to, DockerID: f.read(id).DockerID, Began: ago(since),
 		StartedAt: ago(since + time.Hour), Time: ago(since)})
 }
 
 func (f *fixture) read(id string) (c *state.Container) {
 	f.Helper()
-	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+	f.node.View(func(tx *state.Tx) error {
 		one, _, err := tx.Container(id)
 		c = &one
 		return err
-	}))
+	})
 	return c
 }
 
 func (f *fixture) lastLine(id string) (text string) {
 	f.Helper()
-	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+	f.node.View(func(tx *state.Tx) error {
 		lines, _, err := tx.LogTail(id, 1)
 		text = lines[0].Text
 		return err
-	}))
+	})
 	return text
 }
 
 // told are the events of what Kiosc has done by itself, without those that tell how it ended.
 func (f *fixture) told() (texts []string) {
 	f.Helper()
-	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+	f.node.View(func(tx *state.Tx) error {
 		return tx.EventsFrom(0, func(e *state.Event) bool {
 			if e.Of == "" && e.User == "" {
 				require.Equal(f, "p1", e.Project)
@@ -153,21 +128,21 @@ func (f *fixture) told() (texts []string) {
 			}
 			return true
 		})
-	}))
+	})
 	return texts
 }
 
 // ends are how the actions have ended that the timeline tells of.
 func (f *fixture) ends() (ends []state.EventStatus) {
 	f.Helper()
-	require.NoError(f, f.node.Store().View(func(tx *state.Tx) error {
+	f.node.View(func(tx *state.Tx) error {
 		return tx.EventsFrom(0, func(e *state.Event) bool {
 			if e.Of != "" {
 				ends = append(ends, e.Status)
 			}
 			return true
 		})
-	}))
+	})
 	return ends
 }
 
@@ -195,7 +170,7 @@ func TestWhatEndedIsStartedAgainWithLongerAndLongerWaits(t *testing.T) {
 			f.container(id, state.Start, state.Exited, 10*day, nil)
 			for range i {
 				c := f.read(id)
-				f.propose(&state.ActionWanted{Container: id, Generation: c.Generation, Seen: c.State, Action: state.Start, Retry: true, At: ago(day)})
+				f.node.Do(&state.ActionWanted{Container: id, Generation: c.Generation, Seen: c.State, Action: state.Start, Retry: true, At: ago(day)})
 				f.done(id, state.Failed, 10*day)
 			}
 			last := wait - 10*time.Second
@@ -248,7 +223,7 @@ func TestALeaderThatIsOvertakenTellsNothing(t *testing.T) {
 		e := c.Event(fmt.Sprint("e", i), "container_retry", "start container {container}", time.Now().UTC())
 		r, err := state.Record(e, &state.ActionWanted{Container: "c1", Generation: c.Generation, Seen: c.State, Action: state.Start, Retry: true, Event: e.ID})
 		require.NoError(t, err)
-		require.Equal(t, i == 0, f.propose(r))
+		require.Equal(t, i == 0, f.node.Do(r))
 	}
 	require.Len(t, f.told(), 1)
 }
@@ -306,7 +281,7 @@ func (f *fixture) expired() string {
 }
 
 func (f *fixture) visit(id string, since time.Duration) {
-	f.propose(&state.AppsAccessed{Accesses: []state.Access{{Container: id, User: "ana", First: ago(since), Last: ago(since)}}})
+	f.node.Do(&state.AppsAccessed{Accesses: []state.Access{{Container: id, User: "ana", First: ago(since), Last: ago(since)}}})
 }
 
 func TestUnusedAppsAreStopped(t *testing.T) {
@@ -369,11 +344,4 @@ func TestALifetimeEnds(t *testing.T) {
 	require.Equal(t, []string{"container_expired SUBMIT: stop container App old, whose maximum lifetime of 1h0m0s is over"}, f.told())
 	f.done("old", state.Exited, 0)
 	require.Equal(t, []state.EventStatus{state.EventOK}, f.ends())
-}
-
-// loopback lets a Raft node of one talk to itself.
-type loopback struct{ net.Listener }
-
-func (l loopback) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
 }

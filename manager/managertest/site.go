@@ -38,7 +38,7 @@ type Site struct {
 func New(t *testing.T, settings service.Settings) *Site {
 	t.Helper()
 	n := NewNode(t)
-	return &Site{Node: n, Service: service.New(n.Node, make(pki.Key, 32), progress{}, settings, slog.New(slog.DiscardHandler)),
+	return &Site{Node: n, Service: service.New(n.Node, make(pki.Key, 32), Progress{}, settings, slog.New(slog.DiscardHandler)),
 		Users: make(map[string]string), Sessions: make(map[string]string)}
 }
 
@@ -110,7 +110,8 @@ func (s *Site) Report(container string, to state.State) {
 		DockerID: DockerID, ImageID: "sha256:1234", IP: "172.30.0.2", HostPort: 32768, Time: reported})
 }
 
-// progress is that of every action.
-type progress struct{}
+// Progress tells of every action that its image is being pulled.
+type Progress struct{}
 
-func (progress) Progress(string) (string, int) { return "Pulling image <1/2>", 50 }
+// Progress implements service.Progress.
+func (Progress) Progress(string) (string, int) { return "Pulling image <1/2>", 50 }

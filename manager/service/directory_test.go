@@ -3,23 +3,20 @@ package service_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
-	"kiosc/cluster/consensus"
+	"kiosc/cluster/pki"
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
 	"kiosc/manager/ldap"
+	"kiosc/manager/managertest"
 	"kiosc/manager/service"
 )
 
@@ -94,26 +91,11 @@ func (d *fakeDirectory) add(account, password string, groups ...string) *fakePer
 	return p
 }
 
-type sealer struct{}
-
-func (sealer) Seal(plain []byte, _ string) ([]byte, error)  { return plain, nil }
-func (sealer) Open(sealed []byte, _ string) ([]byte, error) { return sealed, nil }
-
-type noProgress struct{}
-
-func (noProgress) Progress(string) (string, int) { return "", -1 }
-
-type loopback struct{ net.Listener }
-
-func (loopback) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(addr), timeout)
-}
-
 // site is a service of one node with two directories: ACME, and one for plain names. root is a local superuser.
 type site struct {
 	*testing.T
 	*service.Service
-	node        *consensus.Node
+	node        *managertest.Node
 	acme, plain *fakeDirectory
 	log         *strings.Builder
 }
@@ -122,43 +104,22 @@ const rootPassword = "correct horse"
 
 func newSite(t *testing.T) *site {
 	t.Parallel()
-	s := &site{T: t, log: &strings.Builder{},
+	s := &site{T: t, node: managertest.NewNode(t), log: &strings.Builder{},
 		acme:  &fakeDirectory{domain: "ACME", printable: "Acme Institute", people: make(map[string]*fakePerson)},
 		plain: &fakeDirectory{people: make(map[string]*fakePerson)}}
-	dir := t.TempDir()
-	store, err := state.Open(filepath.Join(dir, "state.db"))
-	require.NoError(t, err)
-	layer, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	s.node, err = consensus.Open(consensus.Config{Dir: filepath.Join(dir, "raft"), NodeID: "n1", Store: store, Layer: loopback{layer},
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Bootstrap: true})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, s.node.Close())
-		require.NoError(t, store.Close())
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	require.NoError(t, s.node.WaitLeader(ctx))
-	s.Service = service.New(s.node, sealer{}, noProgress{}, service.Settings{}, slog.New(slog.NewTextHandler(s.log, nil)))
+	s.Service = service.New(s.node.Node, make(pki.Key, 32), managertest.Progress{}, service.Settings{}, slog.New(slog.NewTextHandler(s.log, nil)))
 	rules, err := service.ParseGroupRules(`[{"group": "mice", "project": "Lab / Mice", "role": "contributor"}, {"group": "mice", "project": "No / Such", "role": "guest"},
 		{"group": "all", "project": "lab", "role": "finder"}]`, "chiefs", nil)
 	require.NoError(t, err)
 	s.UseDirectories([]service.DirectoryWithRules{{Directory: s.plain}, {Directory: s.acme, Rules: rules}})
-	s.propose(&state.ClusterInitialized{Cluster: state.Cluster{ID: uuid.NewString(), CreatedAt: time.Now().UTC()}})
+	s.node.Do(&state.ClusterInitialized{Cluster: state.Cluster{ID: uuid.NewString(), CreatedAt: time.Now().UTC()}})
 	hash, err := auth.HashPassword(rootPassword)
 	require.NoError(t, err)
-	s.propose(&state.UserCreated{User: state.User{ID: "root", Name: "root", PasswordHash: hash, Active: true, Superuser: true}})
-	s.propose(&state.ProjectCreated{Project: state.Project{ID: "lab", Title: "Lab", Type: state.TypeCategory}, Owner: "root"})
-	s.propose(&state.ProjectCreated{Project: state.Project{ID: "mice", Title: "Mice", Type: state.TypeProject, Parent: "lab"}, Owner: "root"})
+	s.node.Do(&state.UserCreated{User: state.User{ID: "root", Name: "root", PasswordHash: hash, Active: true, Superuser: true}})
+	s.node.Do(&state.ProjectCreated{Project: state.Project{ID: "lab", Title: "Lab", Type: state.TypeCategory}, Owner: "root"})
+	s.node.Do(&state.ProjectCreated{Project: state.Project{ID: "mice", Title: "Mice", Type: state.TypeProject, Parent: "lab"}, Owner: "root"})
 	require.Eventually(t, s.node.CaughtUp, 10*time.Second, time.Millisecond)
 	return s
-}
-
-func (s *site) propose(c state.Command) {
-	s.Helper()
-	_, err := s.node.Propose(context.Background(), c)
-	require.NoError(s, err)
 }
 
 func (s *site) login(name, password string) (string, error) {
@@ -167,20 +128,20 @@ func (s *site) login(name, password string) (string, error) {
 
 func (s *site) user(name string) (u state.User, ok bool) {
 	s.Helper()
-	require.NoError(s, s.node.Store().View(func(tx *state.Tx) (err error) {
+	s.node.View(func(tx *state.Tx) (err error) {
 		u, ok, err = tx.UserByName(name)
 		return err
-	}))
+	})
 	return u, ok
 }
 
 func (s *site) role(project, name string) (role state.Role) {
 	s.Helper()
 	u, _ := s.user(name)
-	require.NoError(s, s.node.Store().View(func(tx *state.Tx) (err error) {
+	s.node.View(func(tx *state.Tx) (err error) {
 		role, err = tx.RoleOf(project, u.ID)
 		return err
-	}))
+	})
 	return role
 }
 

@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
-	"kiosc/cluster/consensus"
 	"kiosc/cluster/state"
+	"kiosc/manager/managertest"
 	"kiosc/manager/tasks"
 )
 
@@ -23,7 +20,7 @@ const soon = 20 * time.Second
 // fixture is a Runner on a cluster of one.
 type fixture struct {
 	*testing.T
-	node   *consensus.Node
+	node   *managertest.Node
 	runner *tasks.Runner
 	stop   context.CancelFunc
 	ended  chan struct{}
@@ -31,23 +28,8 @@ type fixture struct {
 
 func newFixture(t *testing.T, all ...tasks.Task) *fixture {
 	t.Parallel()
-	dir := t.TempDir()
-	store, err := state.Open(filepath.Join(dir, "state.db"))
-	require.NoError(t, err)
-	layer, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	node, err := consensus.Open(consensus.Config{Dir: filepath.Join(dir, "raft"), NodeID: "m1", Store: store,
-		Layer: loopback{layer}, Logger: slog.New(slog.DiscardHandler), Bootstrap: true})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, node.Close())
-		require.NoError(t, store.Close())
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	require.NoError(t, node.WaitLeader(ctx))
-	f := &fixture{T: t, node: node}
-	f.runner = tasks.New(tasks.Config{Node: node, Self: "m1", Logger: slog.New(slog.DiscardHandler),
+	f := &fixture{T: t, node: managertest.NewNode(t)}
+	f.runner = tasks.New(tasks.Config{Node: f.node.Node, Self: "m1", Logger: slog.New(slog.DiscardHandler),
 		Schedules: map[string]string{"changed": "1s"}})
 	for _, task := range all {
 		require.NoError(t, f.runner.Register(task))
@@ -73,10 +55,10 @@ func (f *fixture) end() {
 }
 
 func (f *fixture) last(name string) (run state.TaskRun, ok bool) {
-	require.NoError(f, f.node.Store().View(func(tx *state.Tx) (err error) {
+	f.node.View(func(tx *state.Tx) (err error) {
 		run, ok, err = tx.TaskRun(name)
 		return err
-	}))
+	})
 	return run, ok
 }
 
@@ -222,11 +204,4 @@ func TestSchedulesThatCantBe(t *testing.T) {
 	}
 	runner := tasks.New(tasks.Config{Schedules: map[string]string{"unheard-of": "1s"}})
 	require.ErrorContains(t, runner.Known(), "unheard-of")
-}
-
-// loopback lets a Raft node of one talk to itself.
-type loopback struct{ net.Listener }
-
-func (l loopback) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
 }

@@ -6,22 +6,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
-	"kiosc/cluster/consensus"
 	"kiosc/cluster/state"
 	"kiosc/manager/auth"
+	"kiosc/manager/managertest"
 	"kiosc/manager/upstream"
 )
 
@@ -30,17 +27,10 @@ const soon = 30 * time.Second
 // secret is what the tests' target site asks with.
 const secret = "the-secret/of the site"
 
-// loopback lets a Raft node of one talk to itself.
-type loopback struct{ net.Listener }
-
-func (l loopback) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
-}
-
 // site is a Kiosc with its own state.
 type site struct {
 	*testing.T
-	node *consensus.Node
+	node *managertest.Node
 	log  *safeBuffer
 }
 
@@ -63,22 +53,7 @@ func (b *safeBuffer) String() string {
 }
 
 func newSite(t *testing.T) *site {
-	dir := t.TempDir()
-	store, err := state.Open(filepath.Join(dir, "state.db"))
-	require.NoError(t, err)
-	layer, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	node, err := consensus.Open(consensus.Config{Dir: filepath.Join(dir, "raft"), NodeID: "m1", Store: store,
-		Layer: loopback{layer}, Logger: slog.New(slog.DiscardHandler), Bootstrap: true})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, node.Close())
-		require.NoError(t, store.Close())
-	})
-	s := &site{T: t, node: node, log: &safeBuffer{}}
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	require.NoError(t, node.WaitLeader(ctx))
+	s := &site{T: t, node: managertest.NewNode(t), log: &safeBuffer{}}
 	s.do(&state.UserCreated{User: state.User{ID: id("admin"), Name: "admin", Superuser: true, Active: true}})
 	return s
 }
@@ -89,18 +64,12 @@ func id(name string) string { return uuid.NewSHA1(uuid.NameSpaceURL, []byte(name
 func (s *site) do(all ...state.Command) {
 	s.Helper()
 	for _, c := range all {
-		_, err := s.node.Propose(context.Background(), c)
-		require.NoError(s, err)
+		s.node.Do(c)
 	}
 }
 
-func (s *site) view(f func(tx *state.Tx) error) {
-	s.Helper()
-	require.NoError(s, s.node.Store().View(f))
-}
-
 func (s *site) user(name string) (u state.User, ok bool) {
-	s.view(func(tx *state.Tx) (err error) {
+	s.node.View(func(tx *state.Tx) (err error) {
 		u, ok, err = tx.UserByName(name)
 		return err
 	})
@@ -108,7 +77,7 @@ func (s *site) user(name string) (u state.User, ok bool) {
 }
 
 func (s *site) project(title string) (p state.Project, ok bool) {
-	s.view(func(tx *state.Tx) (err error) {
+	s.node.View(func(tx *state.Tx) (err error) {
 		p, ok, err = tx.ProjectByPath(title)
 		return err
 	})
@@ -118,7 +87,7 @@ func (s *site) project(title string) (p state.Project, ok bool) {
 // roles are those of a project, as user names with roles.
 func (s *site) roles(path string) map[string]state.Role {
 	out := make(map[string]state.Role)
-	s.view(func(tx *state.Tx) error {
+	s.node.View(func(tx *state.Tx) error {
 		p, ok, err := tx.ProjectByPath(path)
 		require.True(s, ok, path)
 		if err != nil {
@@ -135,7 +104,7 @@ func (s *site) roles(path string) map[string]state.Role {
 }
 
 func (s *site) result() (r state.UpstreamResult) {
-	s.view(func(tx *state.Tx) (err error) {
+	s.node.View(func(tx *state.Tx) (err error) {
 		r, _, err = tx.UpstreamResult()
 		return err
 	})
@@ -275,7 +244,7 @@ func usual() *answer {
 
 // tree has the path, description and roles of everything, to compare two sites.
 func (s *site) tree() (lines []string) {
-	s.view(func(tx *state.Tx) error {
+	s.node.View(func(tx *state.Tx) error {
 		all, err := tx.Projects()
 		for _, p := range all {
 			title, _ := tx.FullTitle(p.ID)

@@ -61,7 +61,7 @@ func TestTheNextLeaderCompletesASync(t *testing.T) {
 	for allowed := 1; ; allowed++ {
 		node := &dying{s.node, allowed % 3}
 		_, err := s.syncer(node, url, options).Run(context.Background())
-		s.view(func(tx *state.Tx) error {
+		s.node.View(func(tx *state.Tx) error {
 			all, err := tx.Projects()
 			for _, p := range all {
 				owners := 0

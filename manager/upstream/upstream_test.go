@@ -50,7 +50,7 @@ func TestASiteTakesOverWhatAnotherHas(t *testing.T) {
 	require.Equal(t, state.Guest, mice.PublicAccess)
 	_, ok = target.project("Empty")
 	require.False(t, ok)
-	target.view(func(tx *state.Tx) error {
+	target.node.View(func(tx *state.Tx) error {
 		r, _, err := tx.AssignmentByID(id("a2"))
 		require.Equal(t, state.RoleAssignment{ID: id("a2"), Project: id("mice"), User: id("mona"), Role: state.Owner}, r)
 		return err
@@ -79,7 +79,7 @@ func TestNothingSecretIsGivenAway(t *testing.T) {
 		&state.RemoteProjectsGiven{Site: "s", Projects: []state.RemoteProject{{Project: id("p"), Level: state.LevelReadRoles}}})
 	encode := func(version string) string {
 		var raw []byte
-		source.view(func(tx *state.Tx) error {
+		source.node.View(func(tx *state.Tx) error {
 			site, _, err := tx.RemoteSite("s")
 			require.NoError(t, err)
 			raw, err = upstream.Encode(tx, site, upstream.Wants{Version: version})
@@ -91,7 +91,7 @@ func TestNothingSecretIsGivenAway(t *testing.T) {
 		return string(raw)
 	}
 	assignment := ""
-	source.view(func(tx *state.Tx) error {
+	source.node.View(func(tx *state.Tx) error {
 		r, _, err := tx.OwnerOf(id("p"))
 		assignment = r.ID
 		return err
@@ -120,7 +120,7 @@ func TestUsers(t *testing.T) {
 	require.Equal(t, "own", otto.ID, "who is known by name keeps the id, to which tokens and roles refer")
 	require.Equal(t, state.AuthLDAP, otto.Auth())
 	require.Empty(t, otto.PasswordHash, "the password of before doesn't count any more")
-	s.view(func(tx *state.Tx) error {
+	s.node.View(func(tx *state.Tx) error {
 		_, ok, err := tx.Session([]byte("s"))
 		require.False(t, ok)
 		return err
@@ -200,7 +200,7 @@ func TestLocalUsers(t *testing.T) {
 	root, _ := s.user("root")
 	require.Equal(t, "Here", root.FullName)
 	var role state.RoleAssignment
-	s.view(func(tx *state.Tx) (err error) {
+	s.node.View(func(tx *state.Tx) (err error) {
 		role, _, err = tx.OwnerOf(id("Own"))
 		return err
 	})
@@ -255,7 +255,7 @@ func TestProjects(t *testing.T) {
 	s.mustSync(url, options)
 	third, _ := s.project("Lab / Mice")
 	require.Equal(t, id("Third"), third.ID)
-	s.view(func(tx *state.Tx) error {
+	s.node.View(func(tx *state.Tx) error {
 		c, ok, err := tx.Container("c")
 		require.True(t, ok)
 		require.Equal(t, id("Mice"), c.Project)
@@ -358,7 +358,7 @@ func TestRoles(t *testing.T) {
 	mice["roles"] = m{id("same"): m{"user": "mona@ACME", "role": "project owner"}, id("x"): m{"user": "otto@ACME", "role": "project guest"}}
 	s.mustSync(url, options)
 	require.Equal(t, map[string]state.Role{"mona@ACME": state.Owner, "otto@ACME": state.Guest}, s.roles("Lab / Mice"))
-	s.view(func(tx *state.Tx) error {
+	s.node.View(func(tx *state.Tx) error {
 		r, ok, err := tx.AssignmentByID(id("same"))
 		require.True(t, ok)
 		require.Equal(t, id("mona@ACME"), r.User)
@@ -369,7 +369,7 @@ func TestRoles(t *testing.T) {
 	s.do(&state.ProjectCreated{Project: state.Project{ID: "own", Title: "Own", Type: state.TypeProject}, Owner: id("admin"), Assignment: id("mine")})
 	mice["roles"] = m{id("mine"): m{"user": "mona@ACME", "role": "project owner"}}
 	s.mustSync(url, options)
-	s.view(func(tx *state.Tx) error {
+	s.node.View(func(tx *state.Tx) error {
 		r, _, err := tx.AssignmentByID(id("mine"))
 		require.Equal(t, "own", r.Project)
 		return err
