@@ -6,13 +6,16 @@ VERSION ?= dev
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: run build assets test lint bench bench-proxy e2e clean
+.PHONY: run build image assets test lint bench bench-proxy e2e clean
 
 run: build ## build kiosc and start it on the local Docker Engine
 	exec bin/kiosc dev
 
-build: assets ## leaves bin/kiosc
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X kiosc/manager/cli.Version=$(VERSION)' -o bin/kiosc .
+build: assets ## leaves bin/kiosc, which needs no file of the system's, also for time zones
+	CGO_ENABLED=0 go build -tags timetzdata -trimpath -ldflags '-s -w -X kiosc/manager/cli.Version=$(VERSION)' -o bin/kiosc .
+
+image: build ## the Docker image kiosc:$(VERSION), for deploy/docker/compose.yaml
+	deploy/docker/build kiosc:$(VERSION)
 
 assets: webui/assets/dist/manifest.json ## the web pages' scripts and styles, from npm
 

@@ -461,6 +461,6 @@ func (c *Cluster) clean() {
 		}
 	}
 	if c.options.Shared && c.id != "" {
-		clearDocker(c.TB, "kiosc.cluster="+c.id)
+		ClearDocker(c.TB, "kiosc.cluster="+c.id)
 	}
 }

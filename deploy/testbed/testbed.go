@@ -148,7 +148,7 @@ func (k *Kiosc) clean() {
 	if k.Failed() {
 		k.Logf("kiosc wrote:\n%s", k.process.tail())
 	}
-	clearDocker(k.TB, "kiosc.node="+k.node())
+	ClearDocker(k.TB, "kiosc.node="+k.node())
 }
 
 // node is the agent's id.
@@ -160,8 +160,8 @@ func (k *Kiosc) node() string {
 	return identity.NodeID
 }
 
-// clearDocker removes the containers, networks and volumes with a label from the local engine.
-func clearDocker(t testing.TB, label string) {
+// ClearDocker removes the containers, networks and volumes with a label from the local engine.
+func ClearDocker(t testing.TB, label string) {
 	for _, id := range docker(t, "ps", "-aq", "--filter", "label="+label) {
 		docker(t, "rm", "-f", id)
 	}
