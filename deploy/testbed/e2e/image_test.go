@@ -146,10 +146,25 @@ func TestComposeRunsAManagerAndAnAgent(t *testing.T) {
 	require.Contains(t, docker(t, "logs", s.id("manager")), "+05:45 ", "the program knows time zones")
 	require.Contains(t, docker(t, "run", "--rm", "--entrypoint", "/usr/local/bin/kiosc", image, "version"), "kiosc ")
 
-	s.run("down", "--timeout", "20")
+	s.run("up", "--detach", "--force-recreate")
+	c.Wait(moment, "the app answers again", answers)
+	s.restoresABackup(nodes)
 	require.NotEmpty(t, docker(t, "ps", "-q", "--filter", "label=kiosc.container="+id), "apps go on")
 	s.run("up", "--detach")
-	c.Wait(moment, "the app answers again", answers)
+	c.Wait(moment, "the app answers after all data of the manager was lost", answers)
+}
+
+// restoresABackup makes one, loses the manager's data, and restores it, by the commands of docs/cluster.md.
+func (c *composed) restoresABackup(nodes string) {
+	c.Helper()
+	const secret, file = "KIOSC_BACKUP_PASSPHRASE=a long passphrase of the test", "kiosc.backup"
+	docker(c.T, "exec", "--env", secret, c.id("manager"), "kiosc", "backup", "/var/lib/kiosc/"+file)
+	dir := c.TempDir()
+	docker(c.T, "cp", c.id("manager")+":/var/lib/kiosc/"+file, dir)
+	c.run("down", "--timeout", "20")
+	docker(c.T, "volume", "rm", c.name+"_manager")
+	require.NoError(c, os.Chmod(filepath.Join(dir, file), 0o644)) // for the manager's user
+	c.run("run", "--rm", "-e", secret, "-v", filepath.Join(dir, file)+":/"+file+":ro", "manager", "restore", "/"+file, "--advertise", nodes)
 }
 
 // allowsNothingElse looks at what the kernel lets the services do.
