@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,11 +34,18 @@ var (
 	app     = "kiosc-test/" + cluster[:8] + ":1"
 )
 
+// atOnce is how many tests run at the same time: they wait for Docker for most of their time.
+const atOnce = 4
+
+// appBinary is the program of testdata/app.
+var appBinary string
+
 func TestMain(m *testing.M) {
 	if err := engine.Check(context.Background(), ""); err != nil {
 		fmt.Fprintln(os.Stderr, "these tests need a real Docker Engine:", err)
 		os.Exit(1)
 	}
+	flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))) // a flag -parallel still counts
 	code := run(m)
 	for _, kind := range []string{"container", "network"} {
 		list := []string{kind, "ls", "-q", "--filter", "label=kiosc.cluster=" + cluster}
@@ -55,18 +65,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run makes the image that the tests start: kiosc's own demo.
+// run makes the image that the tests start.
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "kiosc-engine-")
 	if err != nil {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "kiosc")
-	build := exec.Command("go", "build", "-o", binary, "kiosc")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(string(out))
+	appBinary = filepath.Join(dir, "app")
+	if err := buildBinary(appBinary, "./testdata/app"); err != nil {
+		panic(err)
 	}
 	e, err := engine.Open(context.Background(), engine.Config{ClusterID: cluster, NodeID: "n", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -74,11 +82,21 @@ func run(m *testing.M) int {
 	}
 	defer e.Close()
 	for range 2 { // the second finds it there
-		if err := e.BuildFromBinary(context.Background(), app, binary, []string{"/kiosc", "demo"}, nil); err != nil {
+		if err := e.BuildFromBinary(context.Background(), app, appBinary, []string{"/kiosc", "site"}, nil); err != nil {
 			panic(err)
 		}
 	}
 	return m.Run()
+}
+
+// buildBinary makes a static program of a package.
+func buildBinary(file, program string) error {
+	build := exec.Command("go", "build", "-trimpath", "-o", file, program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", program, err, out)
+	}
+	return nil
 }
 
 func open(t *testing.T, mode string) (*engine.Engine, context.Context) {
@@ -120,6 +138,7 @@ func waitState(t *testing.T, ctx context.Context, e *engine.Engine, id, state st
 }
 
 func TestLifeIsIdempotent(t *testing.T) {
+	t.Parallel()
 	e, ctx := open(t, "auto")
 	id := start(t, ctx, e, spec("life"))
 	twice := func(f func() error) {
@@ -147,6 +166,7 @@ func TestLifeIsIdempotent(t *testing.T) {
 }
 
 func TestForeignContainersAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	e, ctx := open(t, "auto")
 	out, err := exec.Command("docker", "create", "--label", "kiosc.cluster=another", app).Output()
 	require.NoError(t, err)
@@ -165,6 +185,7 @@ func TestForeignContainersAreLeftAlone(t *testing.T) {
 }
 
 func TestDialInBothModes(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{engine.ModeDockerShared, engine.ModeHost} {
 		t.Run(mode, func(t *testing.T) {
 			e, ctx := open(t, mode)
@@ -198,7 +219,7 @@ func get(ctx context.Context, e *engine.Engine, id string) string {
 // TestAHundredProjects makes the networks of a hundred projects on one Docker host, some at the same time.
 func TestAHundredProjects(t *testing.T) {
 	t.Parallel()
-	const projects, atOnce = 100, 4
+	const projects = 100
 	e, ctx := open(t, "auto")
 	image, _, err := e.EnsureImage(ctx, engine.Wanted{Image: app}, nil)
 	require.NoError(t, err)
@@ -231,6 +252,7 @@ func TestAHundredProjects(t *testing.T) {
 }
 
 func TestAnExhaustedPoolSaysSo(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	e, err := engine.Open(ctx, engine.Config{ClusterID: cluster, NodeID: t.Name(), Logger: slog.New(slog.DiscardHandler),
 		SubnetPool: netip.MustParsePrefix("10.172.3.0/26")})
@@ -256,6 +278,7 @@ func TestMissingImagesSaySo(t *testing.T) {
 }
 
 func TestEventsTellWhatHappens(t *testing.T) {
+	t.Parallel()
 	e, ctx := open(t, "auto")
 	ctx, cancel := context.WithCancel(ctx)
 	seen := make(chan engine.Event, 100)
@@ -294,7 +317,7 @@ func TestLogsResumeExactly(t *testing.T) {
 		until := len(got) + rand.N(2*lines/breaks)
 		err := e.Logs(ctx, id, at, 0, func(line wire.LogLine, after wire.Cursor) error {
 			got, at = append(got, line.Text), after
-			done = strings.HasPrefix(line.Text, "demo: serving")
+			done = strings.HasPrefix(line.Text, "serving")
 			if done || len(got) >= until {
 				return enough
 			}

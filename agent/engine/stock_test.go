@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -240,10 +239,7 @@ func testKioscKnowsItself(t *testing.T) {
 	require.True(t, strings.HasSuffix(docker.DaemonHost(), "docker.sock"), "the Docker Engine has no local socket: %s", docker.DaemonHost())
 	e := openEngine(t, engine.ModeHost)
 	binary := filepath.Join(t.TempDir(), "self")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "./testdata/self")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	require.NoError(t, buildBinary(binary, "./testdata/self"))
 	ref := "kiosc-test/self-" + randomHex(4) + ":1"
 	require.NoError(t, e.BuildFromBinary(t.Context(), ref, binary, []string{"/kiosc"}, nil))
 	t.Cleanup(func() { docker.ImageRemove(context.Background(), ref, image.RemoveOptions{Force: true}) })

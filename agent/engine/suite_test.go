@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -96,30 +93,19 @@ func prepare(ctx context.Context) error {
 	if docker, err = client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation()); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "kiosc-engine")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "app")
-	build := exec.Command("go", "build", "-o", binary, "./testdata/app")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the app: %w\n%s", err, out)
-	}
 	e, err := engine.Open(ctx, config("builder", ""))
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	if err := e.BuildFromBinary(ctx, appImage, binary, []string{"/kiosc"}, map[string]string{"kiosc.test": clusterID}); err != nil {
+	if err := e.BuildFromBinary(ctx, appImage, appBinary, []string{"/kiosc"}, map[string]string{"kiosc.test": clusterID}); err != nil {
 		return err
 	}
 	made, err := docker.ImageInspect(ctx, appImage)
 	if err != nil {
 		return err
 	}
-	if err := e.BuildFromBinary(ctx, appImage, binary, []string{"/kiosc"}, nil); err != nil {
+	if err := e.BuildFromBinary(ctx, appImage, appBinary, []string{"/kiosc"}, nil); err != nil {
 		return err
 	}
 	if again, err := docker.ImageInspect(ctx, appImage); err != nil || again.ID != made.ID {

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +25,8 @@ import (
 func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	switch os.Args[1] {
+	case "site":
+		site(os.Args[2:])
 	case "serve":
 		serve(os.Args[2])
 	case "health":
@@ -84,6 +87,29 @@ func flood(lines int) {
 		fmt.Println("over", n)
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// site serves a page, once it has printed numbered lines; or it fails.
+func site(args []string) {
+	flags := flag.NewFlagSet("site", flag.ExitOnError)
+	lines, fail := flags.Int("lines", 0, "how many"), flags.Bool("fail", false, "end with exit code 1")
+	flags.Parse(args)
+	if *fail {
+		os.Exit(1)
+	}
+	w := bufio.NewWriter(os.Stdout)
+	for n := range *lines {
+		fmt.Fprintln(w, "line", n+1)
+	}
+	fmt.Fprintln(w, "serving")
+	w.Flush()
+	go func() {
+		wait()
+		os.Exit(0)
+	}()
+	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "the page") })
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(":8080", nil))
+	os.Exit(1)
 }
 
 // serve echoes until the client has said all.
