@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,8 +32,12 @@ import (
 	"kiosc/cluster/pki"
 )
 
-// patience is how long a condition may take to come true on a loaded machine.
-const patience = 20 * time.Second
+const (
+	// patience is how long a condition may take to come true on a loaded machine.
+	patience = 20 * time.Second
+	// atOnce is how many tests run at the same time: they wait for Docker for most of their time.
+	atOnce = 4
+)
 
 var (
 	clusterID = "test-" + randomHex(8)
@@ -50,6 +57,7 @@ func TestMain(m *testing.M) {
 	if err := makeImage(); err != nil {
 		panic(err)
 	}
+	flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))) // a flag -parallel still counts
 	code := m.Run()
 	if err := cleanUp(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -67,7 +75,7 @@ func makeImage() error {
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, "app")
-	build := exec.Command("go", "build", "-o", binary, "./engine/testdata/app")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./engine/testdata/app")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the app: %w\n%s", err, out)
@@ -100,13 +108,15 @@ func randomHex(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// eventually waits until ok.
+// eventually waits until ok. It looks less often by and by, because a look may cost a command or a question to Docker.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	pause := 5 * time.Millisecond
+	for end := time.Now().Add(patience); !ok(); pause = min(2*pause, 100*time.Millisecond) {
 		if time.Now().After(end) {
 			require.FailNow(t, "waited in vain", what)
 		}
+		time.Sleep(pause)
 	}
 }
 

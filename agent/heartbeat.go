@@ -31,6 +31,7 @@ const (
 // answer.
 type heartbeats struct {
 	agent *Agent
+	every time.Duration // beatEvery, but in tests
 	slots chan struct{}
 	all   sync.WaitGroup
 
@@ -48,7 +49,7 @@ type heartbeat struct {
 }
 
 func newHeartbeats(a *Agent) *heartbeats {
-	return &heartbeats{agent: a, slots: make(chan struct{}, beatsAtOnce), of: make(map[string]*heartbeat)}
+	return &heartbeats{agent: a, every: beatEvery, slots: make(chan struct{}, beatsAtOnce), of: make(map[string]*heartbeat)}
 }
 
 // tell completes what Docker says of a Docker container: whether its app answers. One that was started a while ago, by an
@@ -148,7 +149,7 @@ func (h *heartbeats) settle(ctx context.Context, dockerID string, one *heartbeat
 	} else if one.missed++; one.missed >= missedBeats {
 		one.silent = true
 	}
-	wait := beatEvery
+	wait := h.every
 	switch {
 	case one.silent && time.Since(one.since) < youngFor, !one.silent && one.missed > 0:
 		wait = youngEvery

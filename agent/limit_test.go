@@ -52,7 +52,7 @@ func TestDockerTakesTooLong(t *testing.T) {
 				policy = "always"
 			}
 			gate.hold(one.held)
-			r := send(one.action, policy, 3*time.Second)
+			r := send(one.action, policy, 5*time.Second)
 			gate.hold("")
 			require.Equal(t, "failed", r.State)
 			var lines []string

@@ -26,6 +26,7 @@ var errTwice = errors.New("there is a session with this manager already")
 // link is one session with one manager.
 type link struct {
 	agent   *Agent
+	address string // at which it was dialled
 	session *wire.Session
 	control *wire.Stream
 	renewed chan *wire.RenewAnswer
@@ -42,9 +43,9 @@ func (a *Agent) session(ctx context.Context, address string) error {
 	defer session.Close()
 	stop := context.AfterFunc(ctx, func() { session.Close() })
 	defer stop()
-	l := &link{agent: a, session: session, renewed: make(chan *wire.RenewAnswer, 1)}
+	l := &link{agent: a, address: address, session: session, renewed: make(chan *wire.RenewAnswer, 1)}
 	id := session.Peer().NodeID
-	if !a.links.claim(address, id, l) {
+	if !a.links.claim(id, l) {
 		return errTwice
 	}
 	defer a.links.release(id, l)

@@ -98,7 +98,8 @@ func (l *links) wanted() []string {
 	for _, address := range l.agent.cfg.Managers {
 		id := l.ids[address]
 		by, is := known[id]
-		elsewhere := is && by != address && l.claims[id] != nil && l.ids[by] == id
+		// A session by this address is not given up for the manager's own: there is no other yet.
+		elsewhere := is && by != address && l.claims[id] != nil && l.claims[id].address == by
 		gone := id != "" && !is && len(known) > 0 && len(l.live) > 0
 		if !elsewhere && !gone && !slices.Contains(want, address) {
 			want = append(want, address)
@@ -157,10 +158,10 @@ func (l *links) keep(ctx context.Context, address string) {
 }
 
 // claim makes one the session with a manager, unless there is another.
-func (l *links) claim(address, id string, one *link) bool {
+func (l *links) claim(id string, one *link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ids[address] = id
+	l.ids[one.address] = id
 	if l.claims[id] != nil {
 		return false
 	}

@@ -26,6 +26,19 @@ func TestASessionWithEveryManager(t *testing.T) {
 	require.NotEmpty(t, withA.hello.Engine.Version)
 	eventually(t, "three sessions", func() bool { return len(agent.links.all()) == 3 })
 
+	// That the first has an address of its own is no reason to end the session by the other.
+	eventually(t, "the first manager found at its own address, too", func() bool {
+		agent.links.mu.Lock()
+		defer agent.links.mu.Unlock()
+		return agent.links.ids[a.addr] == "a"
+	})
+	for range 3 { // looks at what to dial, of which the first two are over then
+		agent.links.changed <- struct{}{}
+	}
+	_, answer := withA.visit("unknown")
+	require.NotEmpty(t, answer.Error)
+	require.Empty(t, a.sessions)
+
 	// Another one comes and the second goes. One manager's word is enough to come, but not to go.
 	for _, one := range []*boss{a, b, c, d} {
 		one.set(func() { one.managers = []*boss{a, c, d} })
