@@ -18,6 +18,9 @@ func (n *Node) Leading() bool { return n.raft.State() == raft.Leader }
 // Leader is the node id of the leader that this node follows or is; empty where it knows of none.
 func (n *Node) Leader() string {
 	_, id := n.raft.LeaderWithID()
+	if n.raft.State() == raft.Candidate {
+		return "" // Raft keeps naming the last one where its last heartbeat is handled while the election begins
+	}
 	return string(id)
 }
 
