@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,8 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,12 +29,8 @@ import (
 	"kiosc/cluster/pki"
 )
 
-const (
-	// patience is how long a condition may take to come true on a loaded machine.
-	patience = 20 * time.Second
-	// atOnce is how many tests run at the same time: they wait for Docker for most of their time.
-	atOnce = 4
-)
+// patience is how long a condition may take to come true on a loaded machine.
+const patience = 20 * time.Second
 
 var (
 	clusterID = "test-" + randomHex(8)
@@ -57,7 +50,6 @@ func TestMain(m *testing.M) {
 	if err := makeImage(); err != nil {
 		panic(err)
 	}
-	flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))) // a flag -parallel still counts
 	code := m.Run()
 	if err := cleanUp(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -89,6 +89,10 @@ func TestUploadsThroughThreeManagers(t *testing.T) {
 	var projects []described
 	first.api(token, http.MethodGet, "/project/api/list", nil, &projects)
 	project, term := projects[0].UUID, first.status().Term
+	for _, n := range all {
+		require.Eventually(t, func() bool { return n.try(token, http.MethodGet, "/project/api/list") == http.StatusOK }, soon, 10*time.Millisecond,
+			"the token is known here, too")
+	}
 	ids, errs := make([]string, 6), make([]error, 6)
 	var uploads sync.WaitGroup
 	for i := range ids {

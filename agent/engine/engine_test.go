@@ -34,8 +34,8 @@ var (
 	app     = "kiosc-test/" + cluster[:8] + ":1"
 )
 
-// atOnce is how many tests run at the same time: they wait for Docker for most of their time.
-const atOnce = 4
+// atOnce is how many tests run at the same time. TestAHundredProjects waits for Docker all the time.
+const atOnce = 3
 
 // appBinary is the program of testdata/app.
 var appBinary string
@@ -101,7 +101,7 @@ func buildBinary(file, program string) error {
 
 func open(t *testing.T, mode string) (*engine.Engine, context.Context) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	e, err := engine.Open(ctx, engine.Config{ClusterID: cluster, NodeID: t.Name(), NetworkMode: mode,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
@@ -219,14 +219,14 @@ func get(ctx context.Context, e *engine.Engine, id string) string {
 // TestAHundredProjects makes the networks of a hundred projects on one Docker host, some at the same time.
 func TestAHundredProjects(t *testing.T) {
 	t.Parallel()
-	const projects = 100
+	const projects, makers = 100, 4
 	e, ctx := open(t, "auto")
 	image, _, err := e.EnsureImage(ctx, engine.Wanted{Image: app}, nil)
 	require.NoError(t, err)
-	ids := make([]string, projects+atOnce) // some projects have two
+	ids := make([]string, projects+makers) // some projects have two
 	errs := make([]error, len(ids))
 	var all sync.WaitGroup
-	room := make(chan struct{}, atOnce)
+	room := make(chan struct{}, makers)
 	each := func(do func(i int)) {
 		for i := range ids {
 			room <- struct{}{}
