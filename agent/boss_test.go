@@ -7,6 +7,7 @@ import (
 	"kiosc/cluster/pki"
 	"kiosc/cluster/wire"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,7 +192,8 @@ type stream struct {
 	term        uint64
 	inventories chan *wire.Inventory
 	reports     []*wire.Report // that nobody has waited for yet
-	mu          sync.Mutex     // guards reports
+	steps       []string
+	mu          sync.Mutex // guards reports and steps
 	acks        chan *wire.LeaseAck
 	ended       chan error
 	noAcks      atomic.Bool
@@ -239,6 +241,9 @@ func (o *stream) listen() {
 		case *wire.LeaseAck:
 			o.acks <- m
 		case *wire.Progress:
+			o.mu.Lock()
+			o.steps = append(o.steps, m.Text)
+			o.mu.Unlock()
 		default:
 			o.w.Errorf("an agent sent %T", m)
 		}
@@ -308,6 +313,32 @@ func (o *stream) report(what string, ok func(*wire.Report) bool) (found *wire.Re
 func (o *stream) done(id string, generation uint64) *wire.Report {
 	o.w.Helper()
 	return o.report("the end of an order", func(r *wire.Report) bool { return r.Container == id && r.Generation == generation && r.Done })
+}
+
+// told waits for the end of an order as well, and returns the lines for the log of all its reports.
+func (o *stream) told(id string, generation uint64) (last *wire.Report, lines []string) {
+	o.w.Helper()
+	last = o.done(id, generation)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range append(slices.Clone(o.reports), last) {
+		for _, line := range r.Lines {
+			if r.Container == id && r.Generation == generation {
+				lines = append(lines, line.Level+" "+line.Text)
+			}
+		}
+	}
+	return last, lines
+}
+
+// step waits until an agent says that it has come to a step.
+func (o *stream) step(text string) {
+	o.w.Helper()
+	eventually(o.w.T, text, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return slices.ContainsFunc(o.steps, func(s string) bool { return strings.Contains(s, text) })
+	})
 }
 
 // observed waits for an observation that is as wanted.

@@ -110,6 +110,17 @@ func (j *job) line(process, level, text string) {
 	j.lines = append(j.lines, wire.TaskLine{Time: time.Now(), Process: process, Level: level, Text: text})
 }
 
+// detail adds a line for superusers, to find in Docker what the log tells of.
+func (j *job) detail(format string, args ...any) {
+	j.line("task", "debug", fmt.Sprintf(format, args...))
+}
+
+// short is the id of an image or a Docker container as Docker shows it.
+func short(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(len(id), 12)]
+}
+
 func (j *job) step(text string, percent int) {
 	j.agent.progress(&wire.Progress{Container: j.order.Container, Generation: j.order.Generation, Text: text, Percent: percent})
 }
@@ -158,17 +169,23 @@ func (j *job) makeAndStart(ctx context.Context) (string, wire.Observed, error) {
 	if err := j.report(ctx, false, "pulling", none); err != nil {
 		return "", none, err
 	}
-	imageID, err := j.image(ctx)
+	imageID, pulled, err := j.image(ctx)
 	if err != nil {
 		return "", none, err
 	}
 	j.line("task", "info", "Pulling image succeeded")
+	if pulled {
+		j.detail("The image was pulled and has the id %s.", short(imageID))
+	} else {
+		j.detail("The image was on the Docker host already and has the id %s.", short(imageID))
+	}
 	j.step("Creating the container", -1)
 	id, err := j.engine.Create(ctx, engine.Making{Container: j.order.Container, Generation: j.order.Generation,
 		Placement: j.order.Placement, Spec: j.order.Spec, ImageID: imageID})
 	if err != nil {
 		return "", none, err
 	}
+	j.detail("The Docker container %s was made on the Docker host %s.", short(id), j.agent.cfg.Name)
 	o, err := j.engine.Inspect(ctx, id)
 	if err != nil {
 		return "", none, err
@@ -177,13 +194,13 @@ func (j *job) makeAndStart(ctx context.Context) (string, wire.Observed, error) {
 }
 
 // image makes sure that the image is there, and tells people how far a pull has come.
-func (j *job) image(ctx context.Context) (string, error) {
+func (j *job) image(ctx context.Context) (id string, pulled bool, err error) {
 	if err := j.agent.buildDemo(ctx, j.order.Spec.Image); err != nil {
-		return "", err
+		return "", false, err
 	}
 	flushed := time.Now()
 	want := engine.Wanted{Image: j.order.Spec.Image, PullPolicy: j.order.Spec.PullPolicy, Login: j.order.Spec.Registry}
-	id, _, err := j.engine.EnsureImage(ctx, want, func(p engine.PullProgress) {
+	return j.engine.EnsureImage(ctx, want, func(p engine.PullProgress) {
 		j.step("Pulling image "+j.order.Spec.Image, p.Percent)
 		if p.Line == "" {
 			return
@@ -194,7 +211,6 @@ func (j *job) image(ctx context.Context) (string, error) {
 			flushed = time.Now()
 		}
 	})
-	return id, err
 }
 
 func (j *job) startDocker(ctx context.Context, o wire.Observed) (string, wire.Observed, error) {
@@ -211,6 +227,12 @@ func (j *job) startDocker(ctx context.Context, o wire.Observed) (string, wire.Ob
 	j.line("task", "info", "Starting succeeded")
 	// A process that ended at once is reported as running first: the observation after this report says how it ended.
 	o, err := j.engine.Inspect(ctx, o.DockerID)
+	switch {
+	case o.IP != "":
+		j.detail("The app is reached at the address %s in its project's network.", o.IP)
+	case o.HostPort != 0:
+		j.detail("The app is reached at port %d of the Docker host.", o.HostPort)
+	}
 	return "running", o, err
 }
 
@@ -258,7 +280,11 @@ func (j *job) stopDocker(ctx context.Context, o wire.Observed) (wire.Observed, e
 		return o, err
 	}
 	j.line("task", "info", "Stopping succeeded")
-	return j.engine.Inspect(ctx, o.DockerID)
+	o, err := j.engine.Inspect(ctx, o.DockerID)
+	if err == nil {
+		j.detail("The process ended with exit code %d.", o.ExitCode)
+	}
+	return o, err
 }
 
 func (j *job) pause(ctx context.Context) (string, wire.Observed, error) {
@@ -342,5 +368,6 @@ func (j *job) remove(ctx context.Context, o wire.Observed, keepLog bool) error {
 		return err
 	}
 	j.line("task", "info", "Deleting succeeded")
+	j.detail("The Docker container %s was removed.", short(o.DockerID))
 	return nil
 }

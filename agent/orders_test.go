@@ -2,6 +2,7 @@ package agent
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,29 @@ func TestTheHighestTermLeads(t *testing.T) {
 	eight := a.session().lead(8)
 	eight.inventory()
 	require.Equal(t, "initial", eight.done(id, 3).State)
+}
+
+// TestLinesForSuperusers looks for what leads from a container's log to what Docker has.
+func TestLinesForSuperusers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.newBoss("a")
+	w.start(w.config("", a.addr))
+	leader := a.session().lead(1)
+	leader.inventory()
+	id := randomHex(6)
+	leader.order(id, 1, 1, "start", "wait")
+	last, lines := leader.told(id, 1)
+	made := last.Observed
+	require.Contains(t, lines, "debug The image was on the Docker host already and has the id "+made.ImageID[len("sha256:"):][:12]+".")
+	require.Contains(t, lines, "debug The Docker container "+made.DockerID[:12]+" was made on the Docker host host.")
+	require.Regexp(t, `debug The app is reached at (the address [0-9.]+ in its project's network|port \d+ of the Docker host)\.`, strings.Join(lines, "\n"))
+	leader.order(id, 2, 1, "stop")
+	_, lines = leader.told(id, 2)
+	require.Regexp(t, `info Stopping succeeded\ndebug The process ended with exit code \d+\.$`, strings.Join(lines, "\n"))
+	leader.order(id, 3, 1, "delete")
+	_, lines = leader.told(id, 3)
+	require.Contains(t, lines, "debug The Docker container "+made.DockerID[:12]+" was removed.")
 }
 
 func TestPlacements(t *testing.T) {

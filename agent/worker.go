@@ -95,7 +95,11 @@ func (w *workers) do(ctx context.Context, o *wire.Order) {
 		if !errors.Is(err, engine.ErrUnavailable) {
 			return
 		}
-		// Docker is away. That says nothing about the container, so the action isn't failed but waits.
+		// Docker is away. That says nothing about the container, so the action isn't failed but waits. The log tells of it
+		// with the next report, once.
+		if wait == firstBackoff {
+			j.line("task", "warning", "Docker does not answer on the Docker host "+w.agent.cfg.Name+". The action waits for it.")
+		}
 		j.step("Docker does not answer on this Docker host; waiting for it.", -1)
 		select {
 		case <-ctx.Done():
