@@ -107,16 +107,17 @@ func TestWhoMayNotOpenAnAppIsNoVisitor(t *testing.T) {
 }
 
 func TestAServerThatStopsFailsNoApp(t *testing.T) {
-	entered := make(chan struct{})
+	entered := make(chan struct{}, 2)
 	app := rawApp(t, func(_ net.Conn, br *bufio.Reader) {
 		_, _ = http.ReadRequest(br)
-		close(entered)
+		entered <- struct{}{}
 		_, _ = br.ReadByte()
 	})
 	addr, failures, stop := told(t, allow, dialTo(app))
-	c := dial(t, addr)
-	c.send(get(base + "/"))
-	<-entered
+	for _, field := range []string{"X: y", "Kiosc-Probe: 1"} {
+		dial(t, addr).send(get(base+"/", field))
+		<-entered
+	}
 	stop()
 	require.Empty(t, failures)
 }

@@ -59,6 +59,10 @@ func TestAnotherTryIsToldSoon(t *testing.T) {
 			{Container: "c1", User: "ana", Reason: state.AppRefused, First: now, Last: now},
 			{Container: "c1", User: "ben", Reason: state.AppRefused, First: now, Last: now},
 		}, n.told()[2])
+		pass(2 * time.Minute)
+		b.Failed(refused("c1", "ana"))
+		pass(6 * time.Second)
+		require.Len(t, n.told(), 4)
 	})
 }
 
