@@ -17,6 +17,11 @@ func (n *Node) Leading() bool { return n.raft.State() == raft.Leader }
 
 // Leader is the node id of the leader that this node follows or is; empty where it knows of none.
 func (n *Node) Leader() string {
+	// Raft may go on to name the leader that has told this node to stand for election, and whose heartbeat came just after
+	// that: for good, where this node finds no majority.
+	if n.raft.State() == raft.Candidate {
+		return ""
+	}
 	_, id := n.raft.LeaderWithID()
 	if n.raft.State() == raft.Candidate {
 		return "" // Raft keeps naming the last one where its last heartbeat is handled while the election begins
