@@ -38,7 +38,7 @@ func (a *API) registerContainers(app *fiber.App) {
 		post(about{summary: "Create a container", right: auth.CreateContainer, in: specJSON{}, needs: []string{"title", "repository"},
 			out: containerJSON{}, status: fiber.StatusCreated})
 	a.route(api, "/update/:container<guid>", containerMedia,
-		methods{fiber.MethodPut: a.replaceContainer, fiber.MethodPatch: a.patchContainer}).
+		methods{fiber.MethodPut: a.updateContainer, fiber.MethodPatch: a.updateContainer}).
 		put(about{summary: "Give a container a new definition; what is left out gets its default", right: auth.EditContainer, in: specChange{},
 			needs: []string{"title", "repository"}, out: containerJSON{}}).
 		patch(about{summary: "Change a container", right: auth.EditContainer, in: specChange{}, out: containerJSON{}})
@@ -180,9 +180,8 @@ func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	spec := a.service.NewSpec()
 	in.require("title", "repository")
-	in.readSpec(&spec)
+	spec := in.spec(a.service.NewSpec())
 	if err := in.err(); err != nil {
 		return err
 	}
@@ -193,19 +192,7 @@ func (a *API) createContainer(c *fiber.Ctx, actor service.Actor) error {
 	return a.sendContainer(c, actor, made.ID, fiber.StatusCreated)
 }
 
-// replaceContainer gives a container the definition of the request; what that leaves out has its default.
-func (a *API) replaceContainer(c *fiber.Ctx, actor service.Actor) error {
-	return a.updateContainer(c, actor, func(state.Spec) state.Spec { return a.service.NewSpec() }, "title", "repository")
-}
-
-// patchContainer changes what the request names.
-func (a *API) patchContainer(c *fiber.Ctx, actor service.Actor) error {
-	return a.updateContainer(c, actor, func(now state.Spec) state.Spec { return now })
-}
-
-// updateContainer changes a container's definition, beginning with from of the one that it has. Where the request says
-// which date_modified it is based on, that must still be the container's.
-func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor, from func(state.Spec) state.Spec, required ...string) error {
+func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor) error {
 	container := id(c, "container")
 	in, err := decode(c)
 	if err != nil {
@@ -215,11 +202,8 @@ func (a *API) updateContainer(c *fiber.Ctx, actor service.Actor, from func(state
 	if err != nil {
 		return err
 	}
-	spec := from(view.Spec)
-	in.require(required...)
-	in.readSpec(&spec)
-	seen := in.basedOn(view.ModifiedAt)
-	if err := in.err(); err != nil {
+	spec, seen, err := a.changed(c, in, view.Spec, view.ModifiedAt, "title", "repository")
+	if err != nil {
 		return err
 	}
 	updated, _, err := a.service.UpdateContainer(c.UserContext(), actor, container,

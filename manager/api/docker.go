@@ -32,12 +32,10 @@ func (a *API) showDocker(c *fiber.Ctx, actor service.Actor) error {
 
 // removeFromDocker answers with 200 also where some were refused.
 func (a *API) removeFromDocker(c *fiber.Ctx, actor service.Actor) error {
-	in, err := decode(c)
+	things, err := read(c, func(in *input) service.DockerThings {
+		return service.DockerThings{Images: in.texts("images"), Volumes: in.texts("volumes")}
+	})
 	if err != nil {
-		return err
-	}
-	things := service.DockerThings{Images: in.texts("images"), Volumes: in.texts("volumes")}
-	if err := in.err(); err != nil {
 		return err
 	}
 	out, err := a.service.RemoveFromDocker(c.UserContext(), actor, id(c, "node"), things, true)

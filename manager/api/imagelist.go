@@ -29,13 +29,8 @@ func (a *API) showImageAllowList(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) setImageAllowList(c *fiber.Ctx, actor service.Actor) error {
-	in, err := decode(c)
+	patterns, err := read(c, func(in *input) []string { return in.texts("patterns") }, "patterns")
 	if err != nil {
-		return err
-	}
-	in.require("patterns")
-	patterns := in.texts("patterns")
-	if err := in.err(); err != nil {
 		return err
 	}
 	list, err := a.service.SetImageAllowList(c.UserContext(), actor, patterns)

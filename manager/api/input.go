@@ -54,6 +54,17 @@ func decode(c *fiber.Ctx) (*input, error) {
 	return in, nil
 }
 
+// read decodes a request's body and reads its fields into one value, for which it may not leave out those required.
+func read[T any](c *fiber.Ctx, fields func(in *input) T, required ...string) (v T, err error) {
+	in, err := decode(c)
+	if err != nil {
+		return v, err
+	}
+	in.require(required...)
+	v = fields(in)
+	return v, in.err()
+}
+
 // isJSON accepts a missing type, too, because a session's request has proved by its CSRF token whose page it is from.
 func isJSON(contentType string) bool {
 	name, _, _ := mime.ParseMediaType(contentType)

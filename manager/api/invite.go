@@ -63,13 +63,10 @@ func (a *API) listInvites(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) createInvite(c *fiber.Ctx, actor service.Actor) error {
-	in, err := decode(c)
+	invite, err := read(c, func(in *input) service.InviteInput {
+		return service.InviteInput{Email: in.text("email"), Role: state.Role(in.text("role")), Message: in.nullableText("message")}
+	}, "email", "role")
 	if err != nil {
-		return err
-	}
-	in.require("email", "role")
-	invite := service.InviteInput{Email: in.text("email"), Role: state.Role(in.text("role")), Message: in.nullableText("message")}
-	if err := in.err(); err != nil {
 		return err
 	}
 	made, secret, err := a.service.Invite(c.UserContext(), actor, id(c, "project"), invite)

@@ -82,13 +82,11 @@ func (a *API) changeQuota(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) setQuota(c *fiber.Ctx, actor service.Actor, project string) error {
-	in, err := decode(c)
+	change, err := read(c, func(in *input) service.QuotaChange {
+		return service.QuotaChange{Running: in.limit("running", 1), MilliCPUs: in.limit("cpus", 1000),
+			MemoryBytes: in.limit("memory", 1), FileBytes: in.limit("files", 1)}
+	})
 	if err != nil {
-		return err
-	}
-	change := service.QuotaChange{Running: in.limit("running", 1), MilliCPUs: in.limit("cpus", 1000),
-		MemoryBytes: in.limit("memory", 1), FileBytes: in.limit("files", 1)}
-	if err := in.err(); err != nil {
 		return err
 	}
 	v, err := a.service.SetQuota(c.UserContext(), actor, project, change)

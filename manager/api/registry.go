@@ -42,13 +42,10 @@ func (a *API) listRegistries(c *fiber.Ctx, actor service.Actor) error {
 
 // setRegistry adds a login, or replaces the one for the same registry.
 func (a *API) setRegistry(c *fiber.Ctx, actor service.Actor) error {
-	in, err := decode(c)
+	login, err := read(c, func(in *input) service.RegistryInput {
+		return service.RegistryInput{Host: in.text("host"), User: in.text("user"), Password: in.text("password")}
+	}, "host", "user", "password")
 	if err != nil {
-		return err
-	}
-	in.require("host", "user", "password")
-	login := service.RegistryInput{Host: in.text("host"), User: in.text("user"), Password: in.text("password")}
-	if err := in.err(); err != nil {
 		return err
 	}
 	set, err := a.service.SetRegistry(c.UserContext(), actor, id(c, "project"), login)

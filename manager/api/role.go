@@ -74,13 +74,8 @@ func (a *API) updateRole(c *fiber.Ctx, actor service.Actor) error {
 	if err != nil {
 		return err
 	}
-	in, err := decode(c)
+	role, err := read(c, func(in *input) state.Role { return state.Role(in.text("role")) }, "role")
 	if err != nil {
-		return err
-	}
-	in.require("role")
-	role := state.Role(in.text("role"))
-	if err := in.err(); err != nil {
 		return err
 	}
 	if r, err = a.service.SetRole(c.UserContext(), actor, r.Project, r.User, role); err != nil {

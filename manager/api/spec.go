@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"math"
 	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
 
 	"kiosc/cluster/state"
 )
@@ -81,9 +84,24 @@ func environment(s *state.Spec) (env map[string]any) {
 	return env
 }
 
-// readSpec reads what a client may say of a container or template. What it leaves out stays as it is in s, and what is
-// Kiosc's to say, such as state or container_id, is ignored.
-func (in *input) readSpec(s *state.Spec) {
+// changed reads what a request makes of the definition of a container or template. A PATCH changes what it names; a PUT may
+// not leave out what is required, and gives the rest its defaults. seen is the version that the change is based on: that of
+// modified, which is the present one, unless the request names another in date_modified.
+func (a *API) changed(c *fiber.Ctx, in *input, now state.Spec, modified time.Time, required ...string) (spec state.Spec, seen time.Time, err error) {
+	if c.Method() == fiber.MethodPut {
+		now = a.service.NewSpec()
+		in.require(required...)
+	}
+	spec, seen = in.spec(now), modified
+	if based := in.text("date_modified"); based != "" && based != dateText(modified) {
+		seen = time.Time{} // which nothing has, so that the service says what is wrong
+	}
+	return spec, seen, in.err()
+}
+
+// spec reads what a client may say of a container or template. What it leaves out stays as it is in s, and what is Kiosc's
+// to say, such as state or container_id, is ignored.
+func (in *input) spec(s state.Spec) state.Spec {
 	const notText = "Not a valid string."
 	for field, v := range map[string]*string{"title": &s.Title, "repository": &s.Repository, "tag": &s.Tag,
 		"container_path": &s.Path, "pull_policy": (*string)(&s.PullPolicy)} {
@@ -114,8 +132,9 @@ func (in *input) readSpec(s *state.Spec) {
 	if list := in.texts("constraints"); list != nil {
 		s.Constraints = list
 	}
-	in.readGPUs(s)
-	in.readVolumes(s)
+	in.readGPUs(&s)
+	in.readVolumes(&s)
+	return s
 }
 
 // milli reads a number of CPUs into thousandths.

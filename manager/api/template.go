@@ -2,7 +2,6 @@ package api
 
 import (
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -31,7 +30,7 @@ func (a *API) registerTemplates(app *fiber.App) {
 			out: templateJSON{}, status: fiber.StatusCreated})
 	a.route(api, "/detail/:template<guid>", templateMedia, reading(a.showTemplate)).
 		get(about{summary: "Show a template", right: auth.ViewTemplate, out: templateJSON{}})
-	a.route(api, "/update/:template<guid>", templateMedia, methods{fiber.MethodPut: a.replaceTemplate, fiber.MethodPatch: a.patchTemplate}).
+	a.route(api, "/update/:template<guid>", templateMedia, methods{fiber.MethodPut: a.updateTemplate, fiber.MethodPatch: a.updateTemplate}).
 		put(about{summary: "Give a template a new definition; what is left out gets its default", right: auth.EditTemplate, in: specChange{},
 			needs: []string{"title"}, out: templateJSON{}}).
 		patch(about{summary: "Change a template", right: auth.EditTemplate, in: specChange{}, out: templateJSON{}})
@@ -87,14 +86,8 @@ func (a *API) showTemplate(c *fiber.Ctx, actor service.Actor) error {
 
 func (a *API) createTemplate(c *fiber.Ctx, actor service.Actor) error {
 	project := id(c, "project") // empty for the site
-	in, err := decode(c)
+	spec, err := read(c, func(in *input) state.Spec { return in.spec(a.service.NewSpec()) }, "title")
 	if err != nil {
-		return err
-	}
-	spec := a.service.NewSpec()
-	in.require("title")
-	in.readSpec(&spec)
-	if err := in.err(); err != nil {
 		return err
 	}
 	made, err := a.service.CreateTemplate(c.UserContext(), actor, project, spec)
@@ -104,17 +97,7 @@ func (a *API) createTemplate(c *fiber.Ctx, actor service.Actor) error {
 	return render(c, fiber.StatusCreated, asTemplate(&made))
 }
 
-// replaceTemplate gives a template the definition of the request; what that leaves out has its default.
-func (a *API) replaceTemplate(c *fiber.Ctx, actor service.Actor) error {
-	return a.updateTemplate(c, actor, func(state.Spec) state.Spec { return a.service.NewSpec() }, "title")
-}
-
-// patchTemplate changes what the request names.
-func (a *API) patchTemplate(c *fiber.Ctx, actor service.Actor) error {
-	return a.updateTemplate(c, actor, func(now state.Spec) state.Spec { return now })
-}
-
-func (a *API) updateTemplate(c *fiber.Ctx, actor service.Actor, from func(state.Spec) state.Spec, required ...string) error {
+func (a *API) updateTemplate(c *fiber.Ctx, actor service.Actor) error {
 	template := id(c, "template")
 	in, err := decode(c)
 	if err != nil {
@@ -124,11 +107,8 @@ func (a *API) updateTemplate(c *fiber.Ctx, actor service.Actor, from func(state.
 	if err != nil {
 		return err
 	}
-	spec := from(view.Spec)
-	in.require(required...)
-	in.readSpec(&spec)
-	seen := in.basedOn(view.ModifiedAt)
-	if err := in.err(); err != nil {
+	spec, seen, err := a.changed(c, in, view.Spec, view.ModifiedAt, "title")
+	if err != nil {
 		return err
 	}
 	updated, err := a.service.UpdateTemplate(c.UserContext(), actor, template, spec, seen)
@@ -152,13 +132,8 @@ func (a *API) duplicateTemplate(c *fiber.Ctx, actor service.Actor) error {
 }
 
 func (a *API) copyTemplate(c *fiber.Ctx, actor service.Actor) error {
-	in, err := decode(c)
+	source, err := read(c, func(in *input) string { return strings.ToLower(in.text("source")) }, "source")
 	if err != nil {
-		return err
-	}
-	in.require("source")
-	source := strings.ToLower(in.text("source"))
-	if err := in.err(); err != nil {
 		return err
 	}
 	_, made, err := a.service.CopyTemplate(c.UserContext(), actor, source, id(c, "project"))
@@ -166,12 +141,4 @@ func (a *API) copyTemplate(c *fiber.Ctx, actor service.Actor) error {
 		return err
 	}
 	return render(c, fiber.StatusCreated, asTemplate(&made))
-}
-
-// basedOn is the version that an update is based on: the present one, unless the request names another in date_modified.
-func (in *input) basedOn(now time.Time) time.Time {
-	if based := in.text("date_modified"); based != "" && based != dateText(now) {
-		return time.Time{} // which nothing has, so that the service says what is wrong
-	}
-	return now
 }
