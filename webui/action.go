@@ -76,11 +76,7 @@ func (ui *UI) sendState(v *visit, container string, err error) error {
 }
 
 func (ui *UI) showDelete(v *visit) error {
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return err
-	}
-	view, err := ui.svc.Container(v.Actor, container)
+	view, err := ui.container(v)
 	if err != nil {
 		return err
 	}
@@ -95,24 +91,20 @@ func (ui *UI) showDelete(v *visit) error {
 const deleteWait = 30 * time.Second
 
 func (ui *UI) delete(v *visit) error {
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return err
-	}
-	view, err := ui.svc.Container(v.Actor, container)
+	view, err := ui.container(v)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(v.UserContext(), deleteWait)
 	defer cancel()
-	err = ui.svc.Delete(ctx, v.Actor, container)
+	err = ui.svc.Delete(ctx, v.Actor, view.ID)
 	_, message := answer(err)
 	switch state.CodeOf(err) {
 	case "":
 		ui.setFlash(v.Ctx, flash{Text: "Container deleted."})
 	case state.Conflict:
 		ui.setFlash(v.Ctx, flash{Bad: true, Text: message})
-		return v.Redirect("/containers/detail/" + container)
+		return v.Redirect("/containers/detail/" + view.ID)
 	case state.Unavailable:
 		ui.setFlash(v.Ctx, flash{Bad: true, Text: message})
 	default:

@@ -159,11 +159,7 @@ func controlsOf(view service.ContainerView, csrf string) controls {
 var lineChoices = []int{100, 500, service.DefaultShownLines, 5000, service.MaxShownLines}
 
 func (ui *UI) detail(v *visit) error {
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return err
-	}
-	view, err := ui.svc.Container(v.Actor, container)
+	view, err := ui.container(v)
 	if err != nil {
 		return err
 	}
@@ -174,7 +170,7 @@ func (ui *UI) detail(v *visit) error {
 	p.Figures = ui.figures(v, "container", view.ID, (*service.Service).ContainerFigures)
 	if p.CanViewLogs {
 		p.Search = searchOf(v, view)
-		entries, place, err := ui.svc.Logs(v.Actor, container, p.Search.filter, p.Lines)
+		entries, place, err := ui.svc.Logs(v.Actor, view.ID, p.Search.filter, p.Lines)
 		if err != nil {
 			return err
 		}

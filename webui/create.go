@@ -193,19 +193,15 @@ func (ui *UI) create(v *visit) error {
 
 // updatePage makes the page for somebody who may change the container of the address.
 func (ui *UI) updatePage(v *visit) (p specPage, view service.ContainerView, err error) {
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return p, view, err
-	}
-	if view, err = ui.svc.Container(v.Actor, container); err != nil {
+	if view, err = ui.container(v); err != nil {
 		return p, view, err
 	}
 	if !view.Rights[auth.EditContainer] {
 		return p, view, errNotAllowed
 	}
 	links, err := ui.fileLinks(v, view.Project)
-	detail := "/containers/detail/" + container
-	p = specPage{Links: links, frame: ui.frame(v, "Update container"), Action: "/containers/update/" + container, Submit: "Update", Cancel: detail,
+	detail := "/containers/detail/" + view.ID
+	p = specPage{Links: links, frame: ui.frame(v, "Update container"), Action: "/containers/update/" + view.ID, Submit: "Update", Cancel: detail,
 		Trail: []crumb{{"Projects", "/"}, {view.ProjectTitle, "/containers/" + view.Project}, {view.Title, detail}},
 		Seen:  view.ModifiedAt.Format(time.RFC3339Nano), From: cmp.Or(strings.Clone(v.FormValue("template")), view.Template)}
 	if view.State == state.Running || view.State == state.Paused {

@@ -102,11 +102,7 @@ func (ui *UI) events(v *visit) error {
 	if v.Method() != fiber.MethodGet {
 		return fiber.ErrMethodNotAllowed
 	}
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return err
-	}
-	view, err := ui.svc.Container(v.Actor, container)
+	view, err := ui.container(v)
 	if err != nil {
 		return err
 	}
@@ -117,14 +113,14 @@ func (ui *UI) events(v *visit) error {
 	if err := ui.streams.enter(v.Actor.User.ID); err != nil {
 		return err
 	}
-	s := &stream{ui: ui, actor: v.Actor, session: v.Session, container: container, project: view.Project, filter: filter,
+	s := &stream{ui: ui, actor: v.Actor, session: v.Session, container: view.ID, project: view.Project, filter: filter,
 		checked: time.Now(), conn: v.Context().Conn()}
 	var known bool
 	if s.place, known = parsePlace(v.Get("Last-Event-ID")); !known {
 		s.place, known = parsePlace(v.Query("place"))
 	}
 	if !known && view.Rights[auth.ViewLogs] {
-		if _, s.place.at, err = ui.svc.Logs(v.Actor, container, service.LogFilter{}, 0); err != nil {
+		if _, s.place.at, err = ui.svc.Logs(v.Actor, view.ID, service.LogFilter{}, 0); err != nil {
 			ui.streams.leave(v.Actor.User.ID)
 			return err
 		}

@@ -89,17 +89,13 @@ func (ui *UI) liveState(view service.ContainerView) liveState {
 }
 
 func (ui *UI) dynamicDetails(v *visit) error {
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return err
-	}
-	view, err := ui.svc.Container(v.Actor, container)
+	view, err := ui.container(v)
 	if err != nil {
 		return err
 	}
 	d := dynamicDetails{liveState: ui.liveState(view)}
 	if n := shownLines(v.Ctx); n > 0 && view.Rights[auth.ViewLogs] {
-		entries, _, err := ui.svc.Logs(v.Actor, container, service.LogFilter{}, n)
+		entries, _, err := ui.svc.Logs(v.Actor, view.ID, service.LogFilter{}, n)
 		if err != nil {
 			return err
 		}

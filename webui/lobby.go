@@ -39,11 +39,7 @@ var lobbyTemplate = parse("lobby.html")
 func (p lobbyPage) Render(w io.Writer) error { return lobbyTemplate.Execute(w, p) }
 
 func (ui *UI) lobby(v *visit) error {
-	container, err := id(v.Ctx, "container")
-	if err != nil {
-		return err
-	}
-	view, err := ui.svc.Container(v.Actor, container)
+	view, err := ui.container(v)
 	if err != nil {
 		return err
 	}
@@ -61,7 +57,7 @@ func (ui *UI) lobby(v *visit) error {
 		p.State.Ongoing, p.State.Step = true, "waiting for the app to answer"
 	}
 	if p.Failed && p.CanLogs {
-		entries, _, err := ui.svc.Logs(v.Actor, container, service.LogFilter{}, lobbyLines)
+		entries, _, err := ui.svc.Logs(v.Actor, view.ID, service.LogFilter{}, lobbyLines)
 		if err != nil {
 			return err
 		}

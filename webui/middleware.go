@@ -261,6 +261,15 @@ func id(c *fiber.Ctx, name string) (string, error) {
 	return parsed.String(), nil
 }
 
+// container looks up the container of the address for the visitor.
+func (ui *UI) container(v *visit) (service.ContainerView, error) {
+	container, err := id(v.Ctx, "container")
+	if err != nil {
+		return service.ContainerView{}, err
+	}
+	return ui.svc.Container(v.Actor, container)
+}
+
 // cookie reads what setCookie has set.
 func (ui *UI) cookie(c *fiber.Ctx, name string) string { return c.Cookies(ui.opts.CookiePrefix + name) }
 

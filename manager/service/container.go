@@ -48,20 +48,18 @@ func (s *Service) Containers(a Actor, project string) (views []ContainerView, er
 		if err := may(tx, a, project, auth.ViewContainer); err != nil {
 			return err
 		}
-		list, err := tx.ContainersOf(project)
-		if err != nil {
-			return err
-		}
-		for _, c := range list {
-			view, err := s.view(tx, a, c)
-			if err != nil {
-				return err
-			}
-			views = append(views, view)
-		}
-		return nil
+		views, err = s.views(tx, a, project)
+		return err
 	})
 	return views, err
+}
+
+func (s *Service) views(tx *state.Tx, a Actor, project string) ([]ContainerView, error) {
+	list, err := tx.ContainersOf(project)
+	if err != nil {
+		return nil, err
+	}
+	return viewAll(list, func(c state.Container) (ContainerView, error) { return s.view(tx, a, c) })
 }
 
 // Container returns one container.
@@ -142,8 +140,7 @@ func notice(c *state.Container, node *state.Node) string {
 
 // CreateContainer adds a container to a project. It isn't started.
 func (s *Service) CreateContainer(ctx context.Context, a Actor, project string, in ContainerInput) (c state.Container, err error) {
-	err = s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.CreateContainer) })
-	if err != nil {
+	if err := s.may(a, project, auth.CreateContainer); err != nil {
 		return c, err
 	}
 	at := now()

@@ -26,8 +26,7 @@ func (s *Service) ContainerFigures(ctx context.Context, a Actor, id string) (fig
 
 // ProjectFigures tells what the containers of a project use together.
 func (s *Service) ProjectFigures(ctx context.Context, a Actor, project string) (figures.Report, error) {
-	err := s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.ViewContainer) })
-	if err != nil {
+	if err := s.may(a, project, auth.ViewContainer); err != nil {
 		return figures.Report{}, err
 	}
 	return s.report(ctx, figures.Of{Project: project})

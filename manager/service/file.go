@@ -83,7 +83,7 @@ func (s *Service) Files(a Actor, project string) (v FilesView, err error) {
 // FilesIn lists what is in a folder.
 func (s *Service) FilesIn(a Actor, folder string) (v FilesView, err error) {
 	err = s.store.View(func(tx *state.Tx) error {
-		d, err := folderFor(tx, a, folder, auth.ViewFiles)
+		d, err := folderFor(tx, a, folder)
 		if err != nil {
 			return err
 		}
@@ -136,21 +136,11 @@ func filesView(tx *state.Tx, a Actor, project, folder string) (v FilesView, err 
 }
 
 func fileViews(tx *state.Tx, a Actor, folders []state.Folder, files []state.File) (dirs []FolderView, views []FileView, err error) {
-	for _, d := range folders {
-		view, err := folderView(tx, a, d)
-		if err != nil {
-			return nil, nil, err
-		}
-		dirs = append(dirs, view)
+	dirs, err = viewAll(folders, func(d state.Folder) (FolderView, error) { return folderView(tx, a, d) })
+	if err == nil {
+		views, err = viewAll(files, func(f state.File) (FileView, error) { return fileView(tx, a, f) })
 	}
-	for _, f := range files {
-		view, err := fileView(tx, a, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		views = append(views, view)
-	}
-	return dirs, views, nil
+	return dirs, views, err
 }
 
 func folderView(tx *state.Tx, a Actor, d state.Folder) (FolderView, error) {
@@ -171,48 +161,38 @@ func updateRight(a Actor, owner string) auth.Right {
 	return auth.UpdateAllFiles
 }
 
-func folderFor(tx *state.Tx, a Actor, id string, right auth.Right) (state.Folder, error) {
+func folderFor(tx *state.Tx, a Actor, id string) (state.Folder, error) {
 	d, ok, err := tx.Folder(id)
-	if err == nil && ok {
-		err = may(tx, a, d.Project, right)
-	}
-	if err == nil && !ok || err != nil && may(tx, a, d.Project, auth.ViewFiles) != nil {
+	if err == nil && (!ok || may(tx, a, d.Project, auth.ViewFiles) != nil) {
 		err = errNoFolder
 	}
 	return d, err
 }
 
-func fileFor(tx *state.Tx, a Actor, id string, right auth.Right) (state.File, error) {
+func fileFor(tx *state.Tx, a Actor, id string) (state.File, error) {
 	f, ok, err := tx.File(id)
-	if err == nil && ok {
-		err = may(tx, a, f.Project, right)
-	}
-	if err == nil && !ok || err != nil && may(tx, a, f.Project, auth.ViewFiles) != nil {
+	if err == nil && (!ok || may(tx, a, f.Project, auth.ViewFiles) != nil) {
 		err = errNoFile
 	}
 	return f, err
 }
 
 // changeFolder looks up a folder that the actor may change.
-func (s *Service) changeFolder(a Actor, id string) (d state.Folder, err error) {
-	err = s.store.View(func(tx *state.Tx) error {
-		if d, err = folderFor(tx, a, id, auth.ViewFiles); err != nil {
-			return err
-		}
-		return may(tx, a, d.Project, updateRight(a, d.Owner))
-	})
-	return d, err
+func (s *Service) changeFolder(a Actor, id string) (state.Folder, error) {
+	d, err := s.Folder(a, id)
+	if err == nil && !d.CanChange {
+		err = s.may(a, d.Project, updateRight(a, d.Owner)) // which says why not
+	}
+	return d.Folder, err
 }
 
 // changeFile looks up a file that the actor may change.
-func (s *Service) changeFile(a Actor, id string) (f state.File, err error) {
-	err = s.store.View(func(tx *state.Tx) error {
-		if f, err = fileFor(tx, a, id, auth.ViewFiles); err != nil {
-			return err
-		}
-		return may(tx, a, f.Project, updateRight(a, f.Owner))
-	})
-	return f, err
+func (s *Service) changeFile(a Actor, id string) (state.File, error) {
+	f, err := s.File(a, id)
+	if err == nil && !f.CanChange {
+		err = s.may(a, f.Project, updateRight(a, f.Owner)) // which says why not
+	}
+	return f.File, err
 }
 
 // FileInput is what a person or program enters for a file or folder. Folder is an id, empty for the top.
@@ -225,7 +205,7 @@ func (in *FileInput) trim() {
 // Folder returns one folder.
 func (s *Service) Folder(a Actor, id string) (v FolderView, err error) {
 	err = s.store.View(func(tx *state.Tx) error {
-		d, err := folderFor(tx, a, id, auth.ViewFiles)
+		d, err := folderFor(tx, a, id)
 		if err != nil {
 			return err
 		}
@@ -237,7 +217,7 @@ func (s *Service) Folder(a Actor, id string) (v FolderView, err error) {
 
 // AddFolder makes a folder in a project.
 func (s *Service) AddFolder(ctx context.Context, a Actor, project string, in FileInput) (d state.Folder, err error) {
-	if err := s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.AddFiles) }); err != nil {
+	if err := s.may(a, project, auth.AddFiles); err != nil {
 		return d, err
 	}
 	in.trim()
@@ -357,7 +337,7 @@ func (s *Service) RemoveFolder(ctx context.Context, a Actor, id, seen string) er
 // File returns one file.
 func (s *Service) File(a Actor, id string) (v FileView, err error) {
 	err = s.store.View(func(tx *state.Tx) error {
-		f, err := fileFor(tx, a, id, auth.ViewFiles)
+		f, err := fileFor(tx, a, id)
 		if err != nil {
 			return err
 		}

@@ -160,8 +160,7 @@ func (s *Service) CreateToken(ctx context.Context, a Actor, in TokenInput) (secr
 		return "", wrongField("ttl", "Ensure this value is greater than or equal to 0.")
 	}
 	if in.Project != "" {
-		err := s.store.View(func(tx *state.Tx) error { return may(tx, a, in.Project, auth.ViewContainer) })
-		if err != nil {
+		if err := s.may(a, in.Project, auth.ViewContainer); err != nil {
 			return "", err
 		}
 	}

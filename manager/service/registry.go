@@ -31,8 +31,7 @@ func (s *Service) Registries(a Actor, project string) (list []state.Registry, er
 
 // SetRegistry gives a project a login for a registry, in place of the one that it has. The password can't be had back.
 func (s *Service) SetRegistry(ctx context.Context, a Actor, project string, in RegistryInput) (r state.Registry, err error) {
-	err = s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.ManageCredentials) })
-	if err != nil {
+	if err := s.may(a, project, auth.ManageCredentials); err != nil {
 		return r, err
 	}
 	r = state.Registry{Project: project, Host: state.RegistryHost(in.Host), User: strings.TrimSpace(in.User), SetBy: a.User.Name, SetAt: now()}
@@ -55,12 +54,11 @@ func (s *Service) SetRegistry(ctx context.Context, a Actor, project string, in R
 
 // RemoveRegistry takes the login for a registry from a project.
 func (s *Service) RemoveRegistry(ctx context.Context, a Actor, project, host string) error {
-	err := s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.ManageCredentials) })
-	if err != nil {
+	if err := s.may(a, project, auth.ManageCredentials); err != nil {
 		return err
 	}
 	e := event(a, appContainers, project, "registry_remove", "remove the login for the registry {registry}", registryObject(host))
-	_, err = act[any](ctx, s, &state.RegistryRemoved{Project: project, Host: host}, e)
+	_, err := act[any](ctx, s, &state.RegistryRemoved{Project: project, Host: host}, e)
 	return err
 }
 

@@ -159,6 +159,11 @@ var errNoProject = state.Errorf(state.NotFound, "There is no such project, or yo
 
 var errNoContainer = state.Errorf(state.NotFound, "There is no such container, or you have no access to it.")
 
+// may is the function of this name, asked of the present state.
+func (s *Service) may(a Actor, project string, right auth.Right) error {
+	return s.store.View(func(tx *state.Tx) error { return may(tx, a, project, right) })
+}
+
 // may refuses with NotFound where the actor can't know of the project at all, with Forbidden where only the right is
 // missing.
 func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
@@ -180,6 +185,18 @@ func may(tx *state.Tx, a Actor, project string, right auth.Right) error {
 		return errScope
 	}
 	return a.hindrance(p, right)
+}
+
+// viewAll is a view of each thing in a list.
+func viewAll[T, V any](list []T, view func(T) (V, error)) (views []V, err error) {
+	for _, one := range list {
+		v, err := view(one)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, v)
+	}
+	return views, nil
 }
 
 // container looks up a container for an actor with a right.

@@ -25,17 +25,11 @@ func (s *Service) AllContainers(a Actor) (views []ContainerView, err error) {
 			if p.Type != state.TypeProject || may(tx, a, p.ID, auth.ViewContainer) != nil {
 				continue
 			}
-			list, err := tx.ContainersOf(p.ID)
+			list, err := s.views(tx, a, p.ID)
 			if err != nil {
 				return err
 			}
-			for _, c := range list {
-				view, err := s.view(tx, a, c)
-				if err != nil {
-					return err
-				}
-				views = append(views, view)
-			}
+			views = append(views, list...)
 		}
 		return nil
 	})

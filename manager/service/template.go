@@ -113,14 +113,7 @@ func templatesIn(tx *state.Tx, a Actor, project string) (views []TemplateView, e
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range list {
-		v, err := templateView(tx, a, t)
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, v)
-	}
-	return views, nil
+	return viewAll(list, func(t state.Template) (TemplateView, error) { return templateView(tx, a, t) })
 }
 
 // UsableTemplates lists all templates that the actor may see, the site's first, then by project.

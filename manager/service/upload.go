@@ -97,7 +97,7 @@ type Upload struct {
 
 // BeginUpload begins an upload of a file for a project. It waits while this manager takes as many as it can.
 func (s *Service) BeginUpload(ctx context.Context, a Actor, project string) (*Upload, error) {
-	if err := s.store.View(func(tx *state.Tx) error { return may(tx, a, project, auth.AddFiles) }); err != nil {
+	if err := s.may(a, project, auth.AddFiles); err != nil {
 		return nil, err
 	}
 	return s.beginUpload(ctx, a, project)
@@ -221,7 +221,7 @@ func (u *Upload) Add(ctx context.Context, in FileInput) (f state.File, err error
 	}
 	// Asked again: the upload may have taken long.
 	s := u.service
-	if err := s.store.View(func(tx *state.Tx) error { return may(tx, u.actor, u.project, auth.AddFiles) }); err != nil {
+	if err := s.may(u.actor, u.project, auth.AddFiles); err != nil {
 		return f, err
 	}
 	f, err = act[state.File](ctx, s, &state.FileAdded{File: f, Content: u.content},
