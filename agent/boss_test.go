@@ -92,7 +92,7 @@ func (b *boss) serve(ctx context.Context, conn *tls.Conn, peer pki.Peer) {
 	if err != nil || kind != wire.Control {
 		return
 	}
-	hello, err := read[*wire.Hello](control)
+	hello, err := wire.ReadAs[*wire.Hello](control)
 	if err != nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (b *boss) serve(ctx context.Context, conn *tls.Conn, peer pki.Peer) {
 	defer link.Close()
 	running.Go(func() { s.takeLogs(ctx, &running) })
 	for {
-		request, err := read[*wire.RenewRequest](control)
+		request, err := wire.ReadAs[*wire.RenewRequest](control)
 		if err != nil {
 			return
 		}
@@ -356,7 +356,7 @@ func (s *talk) visit(dockerID string) (*wire.Stream, *wire.ProxyAnswer) {
 	require.NoError(s.w, err)
 	s.w.Cleanup(stream.Kill)
 	stream.SetReadDeadline(time.Now().Add(patience))
-	answer, err := read[*wire.ProxyAnswer](stream)
+	answer, err := wire.ReadAs[*wire.ProxyAnswer](stream)
 	require.NoError(s.w, err)
 	return stream, answer
 }
@@ -425,7 +425,7 @@ func (s *store) take(stream *wire.Stream, id string) {
 		return
 	}
 	for {
-		batch, err := read[*wire.LogBatch](stream)
+		batch, err := wire.ReadAs[*wire.LogBatch](stream)
 		if err != nil {
 			return
 		}

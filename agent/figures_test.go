@@ -36,7 +36,7 @@ func TestFiguresComeAsOftenAsTheLeaderWants(t *testing.T) {
 	stream := s.figures(0) // no more often than once a second
 	next := func() []wire.Figure {
 		stream.SetReadDeadline(time.Now().Add(patience))
-		msg, err := read[*wire.Figures](stream)
+		msg, err := wire.ReadAs[*wire.Figures](stream)
 		require.NoError(t, err)
 		return msg.Containers
 	}
@@ -52,7 +52,7 @@ func TestFiguresComeAsOftenAsTheLeaderWants(t *testing.T) {
 
 	// Another leader's stream doesn't disturb; nor does the end of one.
 	other := s.figures(time.Hour)
-	_, err := read[*wire.Figures](other)
+	_, err := wire.ReadAs[*wire.Figures](other)
 	require.NoError(t, err)
 	other.Kill()
 	require.Len(t, next(), 1)

@@ -64,7 +64,7 @@ func (s *shelf) send(stream *wire.Stream, head wire.FileHeader) {
 	if wire.Write(stream, &wire.FileAnswer{Hash: hash[:], Size: int64(len(content)), ContentType: "text/csv"}) != nil {
 		return
 	}
-	if _, err := read[*wire.FileWanted](stream); err != nil {
+	if _, err := wire.ReadAs[*wire.FileWanted](stream); err != nil {
 		return
 	}
 	s.mu.Lock()

@@ -189,7 +189,7 @@ func (f *followers) send(ctx context.Context, link *wire.Session, container, doc
 	}
 	defer stream.Kill()
 	stream.SetDeadline(time.Now().Add(ackTimeout))
-	start, err := read[*wire.LogsCursor](stream)
+	start, err := wire.ReadAs[*wire.LogsCursor](stream)
 	if err != nil {
 		return fmt.Errorf("asking for the place in the log: %w", err)
 	}
@@ -229,7 +229,7 @@ func (f *followers) sendLines(stream *wire.Stream, at wire.Cursor, lines <-chan 
 		if err := wire.Write(stream, batch); err != nil {
 			return fmt.Errorf("sending log lines: %w", err)
 		}
-		ack, err := read[*wire.LogAck](stream)
+		ack, err := wire.ReadAs[*wire.LogAck](stream)
 		if err != nil {
 			return fmt.Errorf("waiting for log lines to be stored: %w", err)
 		}
@@ -260,17 +260,4 @@ func gather(from wire.Cursor, first entry, lines <-chan entry) *wire.LogBatch {
 		}
 	}
 	return batch
-}
-
-// read reads the one message that may come next.
-func read[T any](stream *wire.Stream) (v T, err error) {
-	msg, err := wire.Read(stream)
-	if err != nil {
-		return v, err
-	}
-	v, ok := msg.(T)
-	if !ok {
-		return v, fmt.Errorf("got %T where %T belongs", msg, v)
-	}
-	return v, nil
 }

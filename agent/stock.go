@@ -29,9 +29,8 @@ const removalTime = 20 * time.Second
 func (a *Agent) serveRemoval(ctx context.Context, stream *wire.Stream) {
 	defer stream.Close()
 	stream.SetReadDeadline(time.Now().Add(writeTimeout))
-	msg, err := wire.Read(stream)
-	wish, ok := msg.(*wire.RemoveStock)
-	if err != nil || !ok || len(wish.Images)+len(wish.Volumes) > wire.MaxStockRemoval {
+	wish, err := wire.ReadAs[*wire.RemoveStock](stream)
+	if err != nil || len(wish.Images)+len(wish.Volumes) > wire.MaxStockRemoval {
 		a.logger.Warn("a wish for removals can't be read", "error", err)
 		stream.Kill()
 		return

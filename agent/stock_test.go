@@ -10,29 +10,39 @@ import (
 	"kiosc/cluster/wire"
 )
 
-func TestAManagerLearnsWhatDockerHas(t *testing.T) {
-	t.Parallel()
+// withApp starts an agent with an app, which is deleted when the test is over.
+func withApp(t *testing.T) (s *talk, made wire.Observed) {
 	w := newWorld(t)
 	a := w.newBoss("a")
 	w.start(w.config("", a.addr))
-	s := a.session()
+	s = a.session()
 	leader := s.lead(5)
 	leader.inventory()
 	id := randomHex(6)
 	leader.order(id, 1, 1, "start", "wait")
-	made := leader.done(id, 1).Observed
+	made = leader.done(id, 1).Observed
+	t.Cleanup(func() {
+		leader.order(id, 2, 1, "delete")
+		leader.done(id, 2)
+	})
+	return s, made
+}
+
+func TestAManagerLearnsWhatDockerHas(t *testing.T) {
+	t.Parallel()
+	s, made := withApp(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	stream, err := s.link.Open(ctx, wire.DockerStock, wire.StockHeader{})
 	require.NoError(t, err)
-	stock, err := read[*wire.Stock](stream)
+	stock, err := wire.ReadAs[*wire.Stock](stream)
 	require.NoError(t, err)
 	require.Empty(t, stock.Error)
 	var found bool
 	for _, c := range stock.Containers {
 		if c.DockerID == made.DockerID {
 			found = true
-			require.Equal(t, id, c.Container)
+			require.Equal(t, made.Container, c.Container)
 			require.Equal(t, clusterID, c.Cluster)
 			require.Equal(t, "running", c.State)
 		}
@@ -51,21 +61,11 @@ func TestAManagerLearnsWhatDockerHas(t *testing.T) {
 	}
 	require.Positive(t, used)
 	require.Positive(t, ours)
-	leader.order(id, 2, 1, "delete")
-	leader.done(id, 2)
 }
 
 func TestAManagerHasThingsRemoved(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	a := w.newBoss("a")
-	w.start(w.config("", a.addr))
-	s := a.session()
-	leader := s.lead(5)
-	leader.inventory()
-	id := randomHex(6)
-	leader.order(id, 1, 1, "start", "wait")
-	made := leader.done(id, 1).Observed
+	s, made := withApp(t)
 	remove := func(what *wire.RemoveStock) (out []wire.StockRemoved) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -74,7 +74,7 @@ func TestAManagerHasThingsRemoved(t *testing.T) {
 		defer stream.Kill()
 		require.NoError(t, wire.Write(stream, what))
 		for {
-			one, err := read[*wire.StockRemoved](stream)
+			one, err := wire.ReadAs[*wire.StockRemoved](stream)
 			if err != nil {
 				return out
 			}
@@ -92,6 +92,4 @@ func TestAManagerHasThingsRemoved(t *testing.T) {
 	require.Equal(t, wire.StockRemoved{ID: nameless.Name}, got[2])
 	require.True(t, got[3].Gone)
 	require.Empty(t, remove(&wire.RemoveStock{Volumes: make([]string, wire.MaxStockRemoval+1)}), "too many at once")
-	leader.order(id, 2, 1, "delete")
-	leader.done(id, 2)
 }

@@ -140,6 +140,19 @@ func Read(r io.Reader) (any, error) {
 	return msg, nil
 }
 
+// ReadAs is Read where a message of one type belongs; any other is an error.
+func ReadAs[T any](r io.Reader) (v T, err error) {
+	msg, err := Read(r)
+	if err != nil {
+		return v, err
+	}
+	v, ok := msg.(T)
+	if !ok {
+		return v, fmt.Errorf("got %T where %T belongs", msg, v)
+	}
+	return v, nil
+}
+
 // noEOF makes an end in the middle recognisable as one.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {

@@ -44,7 +44,7 @@ func (s *session) sendFile(ctx context.Context, stream *wire.Stream, head wire.F
 	if err != nil {
 		return fmt.Errorf("telling what the file is: %w", err)
 	}
-	if _, err := read[*wire.FileWanted](stream); err != nil {
+	if _, err := wire.ReadAs[*wire.FileWanted](stream); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil // the agent has it
 		}

@@ -378,7 +378,7 @@ func (h *Hub) dial(ctx context.Context, way, node string, to wire.ProxyHeader) (
 		stream.SetReadDeadline(deadline)
 	}
 	stop := context.AfterFunc(ctx, func() { stream.SetReadDeadline(time.Unix(1, 0)) })
-	answer, err := read[*wire.ProxyAnswer](stream)
+	answer, err := wire.ReadAs[*wire.ProxyAnswer](stream)
 	if !stop() {
 		err = ctx.Err()
 	}
@@ -396,17 +396,4 @@ func (h *Hub) dial(ctx context.Context, way, node string, to wire.ProxyHeader) (
 	}
 	stream.SetReadDeadline(time.Time{})
 	return stream, nil
-}
-
-// read reads the one message that may come next.
-func read[T any](stream *wire.Stream) (v T, err error) {
-	msg, err := wire.Read(stream)
-	if err != nil {
-		return v, err
-	}
-	v, ok := msg.(T)
-	if !ok {
-		return v, fmt.Errorf("got %T where %T belongs", msg, v)
-	}
-	return v, nil
 }

@@ -78,7 +78,7 @@ func (s *session) takeLogs(ctx context.Context, stream *wire.Stream, head wire.L
 		return fmt.Errorf("sending the cursor: %w", err)
 	}
 	for {
-		batch, err := read[*wire.LogBatch](stream)
+		batch, err := wire.ReadAs[*wire.LogBatch](stream)
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func (s *session) welcome(ctx context.Context) error {
 	}
 	s.control = control
 	control.SetReadDeadline(time.Now().Add(helloTimeout))
-	if s.hello, err = read[*wire.Hello](control); err != nil {
+	if s.hello, err = wire.ReadAs[*wire.Hello](control); err != nil {
 		return fmt.Errorf("reading the agent's hello: %w", err)
 	}
 	control.SetReadDeadline(time.Time{})

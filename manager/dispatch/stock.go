@@ -15,7 +15,7 @@ func (h *Hub) Stock(ctx context.Context, node string, sizes bool) (*wire.Stock, 
 	defer stream.Kill()
 	stop := context.AfterFunc(ctx, stream.Kill)
 	defer stop()
-	return read[*wire.Stock](stream)
+	return wire.ReadAs[*wire.Stock](stream)
 }
 
 // RemoveStock has a Docker host remove what no Docker container uses there. It calls told with what became of each, as it is
@@ -32,7 +32,7 @@ func (h *Hub) RemoveStock(ctx context.Context, node string, what *wire.RemoveSto
 		return err
 	}
 	for range len(what.Images) + len(what.Volumes) {
-		one, err := read[*wire.StockRemoved](stream)
+		one, err := wire.ReadAs[*wire.StockRemoved](stream)
 		if err != nil {
 			return err
 		}

@@ -39,12 +39,8 @@ func (n *Nodes) ServeJoin(ctx context.Context, conn *tls.Conn, _ pki.Peer) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	conn.SetDeadline(time.Now().Add(joinTimeout))
-	msg, err := wire.Read(conn)
+	request, err := wire.ReadAs[*wire.JoinRequest](conn)
 	if err != nil {
-		return
-	}
-	request, ok := msg.(*wire.JoinRequest)
-	if !ok {
 		return
 	}
 	logger := n.logger.With("name", request.Name, "role", request.Role, "from", conn.RemoteAddr().String())

@@ -67,13 +67,9 @@ func (p *Peers) serveCall(ctx context.Context, from string, stream *wire.Stream)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	stream.SetDeadline(time.Now().Add(callTimeout))
-	msg, err := wire.Read(stream)
+	request, err := wire.ReadAs[*wire.CallRequest](stream)
 	if err != nil {
 		return err
-	}
-	request, ok := msg.(*wire.CallRequest)
-	if !ok {
-		return fmt.Errorf("%T on a stream for a call", msg)
 	}
 	answer := &wire.CallAnswer{}
 	answer.Body, err = p.handlers.Call(ctx, from, request.Method, request.Body)

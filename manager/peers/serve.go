@@ -76,13 +76,9 @@ func (p *Peers) serveStream(ctx context.Context, from string, kind wire.Kind, he
 // listen hears what the other manager tells of itself.
 func (p *Peers) listen(from string, stream *wire.Stream) error {
 	stream.SetReadDeadline(time.Now().Add(helloTimeout))
-	msg, err := wire.Read(stream)
+	hello, err := wire.ReadAs[*wire.PeerHello](stream)
 	if err != nil {
 		return err
-	}
-	hello, ok := msg.(*wire.PeerHello)
-	if !ok {
-		return fmt.Errorf("the other manager began with %T", msg)
 	}
 	version, ok := wire.Negotiate(hello.Versions)
 	if !ok {
