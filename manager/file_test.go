@@ -28,7 +28,10 @@ func (n *node) upload(token, project, name string, content []byte, pause func())
 	form := multipart.NewWriter(to)
 	go func() {
 		form.WriteField("name", name)
-		part, _ := form.CreateFormFile("file", name)
+		part, err := form.CreateFormFile("file", name)
+		if err != nil {
+			return // it was answered already, and nobody reads on
+		}
 		part.Write(content[:len(content)/2])
 		pause()
 		part.Write(content[len(content)/2:])
