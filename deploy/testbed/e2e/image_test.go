@@ -24,8 +24,11 @@ type composed struct {
 	image, name, etc string
 }
 
-func (c *composed) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("docker-compose", append([]string{"-p", c.name, "-f", "../../docker/compose.yaml"}, args...)...)
+func (c *composed) command(args ...string) *exec.Cmd { return c.with("compose.yaml", args...) }
+
+// with is a command on one of the files.
+func (c *composed) with(file string, args ...string) *exec.Cmd {
+	cmd := exec.Command("docker-compose", append([]string{"-p", c.name, "-f", "../../docker/" + file}, args...)...)
 	cmd.Env = append(os.Environ(), "KIOSC_IMAGE="+c.image, "KIOSC_ETC="+c.etc)
 	return cmd
 }
@@ -91,8 +94,11 @@ func freePort(t *testing.T) string {
 // docker runs a docker command on the local engine and returns what it prints.
 func docker(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
-	require.NoError(t, err, "docker %v: %s", args, out)
+	cmd := exec.Command("docker", args...)
+	var messages strings.Builder
+	cmd.Stderr = &messages
+	out, err := cmd.Output()
+	require.NoError(t, err, "docker %v: %s", args, messages.String())
 	return strings.TrimSpace(string(out))
 }
 
@@ -102,6 +108,8 @@ func TestComposeRunsAManagerAndAnAgent(t *testing.T) {
 	image := "kiosc-e2e/kiosc:" + uuid.NewString()[:8]
 	buildImage(t, image)
 	s := compose(t, image)
+	out, err := s.with("compose.agent.yaml", "config", "--quiet").CombinedOutput()
+	require.NoError(t, err, "an agent's own file: %s", out)
 	web, nodes := freePort(t), freePort(t)
 	s.configure("manager", "KIOSC_BOOTSTRAP=true", "KIOSC_ADMIN_PASSWORD="+testbed.Password, "KIOSC_LISTEN="+web, "KIOSC_CLUSTER_LISTEN="+nodes,
 		"KIOSC_NAME=m1", "KIOSC_DOCKER_ACTION_MIN_DELAY=0", "TZ=Asia/Kathmandu")
@@ -143,7 +151,9 @@ func TestComposeRunsAManagerAndAnAgent(t *testing.T) {
 	for _, service := range []string{"manager", "agent"} {
 		require.Equal(t, "self", kinship[s.id(service)], "the admin page marks the %s", service)
 	}
-	require.Contains(t, docker(t, "logs", s.id("manager")), "+05:45 ", "the program knows time zones")
+	out, err = exec.Command("docker", "logs", s.id("manager")).CombinedOutput()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "+05:45 ", "the program knows time zones")
 	require.Contains(t, docker(t, "run", "--rm", "--entrypoint", "/usr/local/bin/kiosc", image, "version"), "kiosc ")
 
 	s.run("up", "--detach", "--force-recreate")
@@ -157,14 +167,18 @@ func TestComposeRunsAManagerAndAnAgent(t *testing.T) {
 // restoresABackup makes one, loses the manager's data, and restores it, by the commands of docs/cluster.md.
 func (c *composed) restoresABackup(nodes string) {
 	c.Helper()
-	const secret, file = "KIOSC_BACKUP_PASSPHRASE=a long passphrase of the test", "kiosc.backup"
-	docker(c.T, "exec", "--env", secret, c.id("manager"), "kiosc", "backup", "/var/lib/kiosc/"+file)
+	const file, secret = "kiosc.backup", "/etc/kiosc/passphrase"
+	require.NoError(c, os.WriteFile(filepath.Join(c.etc, "passphrase"), []byte("a long passphrase of the test\n"), 0o600))
+	for path, mode := range map[string]os.FileMode{c.etc: 0o755, filepath.Join(c.etc, "passphrase"): 0o644} {
+		require.NoError(c, os.Chmod(path, mode)) // for the manager's user, as below
+	}
+	c.kiosc("backup", "/var/lib/kiosc/"+file, "--passphrase-file", secret)
 	dir := c.TempDir()
 	docker(c.T, "cp", c.id("manager")+":/var/lib/kiosc/"+file, dir)
 	c.run("down", "--timeout", "20")
 	docker(c.T, "volume", "rm", c.name+"_manager")
-	require.NoError(c, os.Chmod(filepath.Join(dir, file), 0o644)) // for the manager's user
-	c.run("run", "--rm", "-e", secret, "-v", filepath.Join(dir, file)+":/"+file+":ro", "manager", "restore", "/"+file, "--advertise", nodes)
+	require.NoError(c, os.Chmod(filepath.Join(dir, file), 0o644))
+	c.run("run", "--rm", "-v", filepath.Join(dir, file)+":/"+file+":ro", "manager", "restore", "/"+file, "--passphrase-file", secret, "--advertise", nodes)
 }
 
 // allowsNothingElse looks at what the kernel lets the services do.
