@@ -148,7 +148,10 @@ func TestComposeRunsAManagerAndAnAgent(t *testing.T) {
 	for _, other := range hosts[0].Containers {
 		kinship[other.ID] = other.Kinship
 	}
+	const role = `{{index .Config.Labels "org.kiosc.role"}}`
+	require.Equal(t, "manager", docker(t, "image", "inspect", "-f", role, image))
 	for _, service := range []string{"manager", "agent"} {
+		require.Equal(t, service, docker(t, "inspect", "-f", role, s.id(service)))
 		require.Equal(t, "self", kinship[s.id(service)], "the admin page marks the %s", service)
 	}
 	out, err = exec.Command("docker", "logs", s.id("manager")).CombinedOutput()
