@@ -225,8 +225,16 @@ func TestRemovingAManager(t *testing.T) {
 	all := three(t)
 	l, others := leader(all)
 
-	// One is dead: no other may go.
+	// What one has seen last is told before it stops.
+	token := l.token()
+	require.Eventually(t, func() bool { return others[1].try(token, http.MethodGet, "/project/api/list") == http.StatusOK }, soon, 10*time.Millisecond)
 	require.NoError(t, others[1].end())
+	var tokens []service.TokenView
+	require.NoError(t, l.admin("token-ls", manager.TokenRequest{User: "admin"}, &tokens))
+	require.Len(t, tokens, 1)
+	require.NotNil(t, tokens[0].UsedAt)
+
+	// One is dead: no other may go.
 	others[0].wait("one is down", func(s service.ClusterStatus) bool { return voters(s) == 2 })
 	var out service.NodeStatus
 	err := l.admin("node-rm", manager.NodeRequest{Node: others[0].cfg.Name}, &out)

@@ -321,7 +321,10 @@ func (m *Manager) MetricsAddr() string {
 // Run serves until ctx ends or something can't go on, then stops everything and closes the data directory.
 func (m *Manager) Run(ctx context.Context) error {
 	defer m.close()
-	ctx, cancel := context.WithCancelCause(ctx)
+	// telling ends first: its last words go to the leader, by parts that end with ctx.
+	telling, stop := context.WithCancel(ctx)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	app, front, err := m.front()
 	if err != nil {
@@ -355,14 +358,27 @@ func (m *Manager) Run(ctx context.Context) error {
 	part(m.nodes.Removed)
 	part(m.certificates)
 	part(func(ctx context.Context) error { return m.hub.Keep(ctx) })
-	part(m.accesses.Run)
-	part(m.service.TellUses)
+	var told sync.WaitGroup
+	for _, tell := range []func(context.Context) error{m.accesses.Run, m.service.TellUses} {
+		told.Go(func() {
+			if err := tell(telling); err != nil && telling.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
 	if m.openID != nil {
 		part(m.openID.Run)
 	}
 	part(m.node.CatchUp)
 	part(func(ctx context.Context) error { m.node.Lead(ctx, m.lead); return nil })
-	<-ctx.Done()
+	select {
+	case <-telling.Done():
+		told.Wait()
+		cancel(context.Cause(telling))
+	case <-ctx.Done():
+		stop()
+		told.Wait()
+	}
 	m.handOver()
 	for _, w := range m.waiting {
 		w.Close()

@@ -23,9 +23,6 @@ func (n *Node) Leader() string {
 		return ""
 	}
 	_, id := n.raft.LeaderWithID()
-	if n.raft.State() == raft.Candidate {
-		return "" // Raft keeps naming the last one where its last heartbeat is handled while the election begins
-	}
 	return string(id)
 }
 
