@@ -47,6 +47,7 @@ func (d *simulatedDocker) took() []string {
 }
 
 func TestUnusedThingsOfADockerHostAreRemoved(t *testing.T) {
+	t.Parallel()
 	n := bootstrapped(t)
 	token := n.token()
 	size := int64(3 << 20)

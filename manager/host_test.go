@@ -171,6 +171,7 @@ func (n *node) try(token, method, path string) int {
 
 // TestWhatDockerMakesTooLateIsRemoved has a Docker container appear after its container's action has ended without it.
 func TestWhatDockerMakesTooLateIsRemoved(t *testing.T) {
+	t.Parallel()
 	n := bootstrapped(t)
 	token := n.token()
 	h := &simhost.Host{Name: "d1", Ordered: func(*wire.Order) {}}

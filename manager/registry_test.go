@@ -9,6 +9,7 @@ import (
 )
 
 func TestOperatorsSetLoginsForRegistries(t *testing.T) {
+	t.Parallel()
 	n := bootstrapped(t)
 	var list []manager.RegistryLogin
 	ask := func(command string, in manager.RegistryRequest) []manager.RegistryLogin {

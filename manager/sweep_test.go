@@ -47,6 +47,7 @@ func TestCommandsOnAllContainers(t *testing.T) {
 
 // TestASweepTellsWhatItWaitsFor has a Docker host away while all is to be stopped.
 func TestASweepTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "m1")
 	cfg.Bootstrap, cfg.NodeGrace = true, 10*time.Minute
 	n := start(t, cfg)

@@ -23,7 +23,7 @@ func Image(t testing.TB, name, program string) {
 func ImageWith(t testing.TB, name, program, path, change string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "app")
-	build := exec.Command("go", "build", "-o", binary, program)
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "building %s: %s", program, out)

@@ -34,7 +34,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "kiosc")
-	cmd := exec.Command("go", "build", "-o", binary, "kiosc")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "kiosc")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building kiosc: %w\n%s", err, out)
