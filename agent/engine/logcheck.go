@@ -23,7 +23,7 @@ type progress struct {
 	mu      sync.Mutex
 	waiting bool
 	frames  uint64
-	newest  int64 // the newest frame's time
+	newest  int64 // the newest frame's time, or that of what is stored already
 }
 
 // wait says that the reader waits for Docker.
@@ -33,18 +33,11 @@ func (p *progress) wait() {
 	p.waiting = true
 }
 
-// got says that a frame has come.
-func (p *progress) got() {
+// got says that a frame of this time has come, 0 for none.
+func (p *progress) got(at int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting, p.frames = false, p.frames+1
-}
-
-// took says which time a frame has, or what is stored already.
-func (p *progress) took(at int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.newest = max(p.newest, at)
+	p.waiting, p.frames, p.newest = false, p.frames+1, max(p.newest, at)
 }
 
 func (p *progress) look() (waiting bool, frames uint64, newest int64) {

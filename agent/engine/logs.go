@@ -84,7 +84,7 @@ func (e *Engine) readLog(ctx context.Context, dockerID string, from wire.Cursor,
 	stop := context.AfterFunc(reading, func() { stream.Close() })
 	defer stop()
 	r := &logReader{from: from, at: from, maxLine: maxLine, f: f, warn: func(text string) { e.logger.Warn("a line of a log has no time", "id", dockerID, "line", text) }}
-	r.progress.took(max(from.Stdout.Time, from.Stderr.Time))
+	r.progress.newest = max(from.Stdout.Time, from.Stderr.Time)
 	var check sync.WaitGroup
 	if follow {
 		check.Go(func() { e.checkLog(reading, dockerID, &r.progress, func() { cancel(errStalled) }) })
@@ -157,7 +157,6 @@ func (r *logReader) readAll(in io.Reader) error {
 		if _, err := io.ReadFull(in, frame); err != nil {
 			return fmt.Errorf("reading a log: %w (%w)", ErrUnavailable, err)
 		}
-		r.progress.got()
 		if err := r.take(head[0] == 2, frame); err != nil {
 			return err
 		}
@@ -175,10 +174,11 @@ func (r *logReader) take(stderr bool, frame []byte) error {
 	stamp, text, ok := bytes.Cut(frame, []byte(" "))
 	at, err := time.Parse(time.RFC3339Nano, string(stamp))
 	if !ok || err != nil {
+		r.progress.got(0)
 		r.warn(string(frame[:min(len(frame), 200)]))
 		return nil
 	}
-	r.progress.took(at.UnixNano())
+	r.progress.got(at.UnixNano())
 	begun := &r.begun.stdout
 	if stderr {
 		begun = &r.begun.stderr
